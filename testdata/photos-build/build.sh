@@ -1,0 +1,26 @@
+#!/bin/sh
+# Rebuilds testdata/photos and testdata/SOURCES.md from the photographs of Debian 12 packages.
+# Installs nothing: when a package is missing it prints the apt-get line and stops.
+# Run twice on Debian 12, it writes the same bytes.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+photo_packages="lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 mate-backgrounds \
+plasma-workspace-wallpapers palapeli-data tuxpaint-data sddm-theme-maldives digikam-data"
+tool_packages="python3-pil python3-numpy imagemagick libimage-exiftool-perl icc-profiles-free"
+
+missing=""
+for package in $photo_packages $tool_packages; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$status" = installed ] || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+	echo "Missing packages. Install them with:" >&2
+	echo "  apt-get install --no-install-recommends$missing" >&2
+	exit 1
+fi
+
+# The crops are in pixels of these very files.
+sha256sum --check --quiet "$here/sources.sha256"
+
+LC_ALL=C.UTF-8 TZ=UTC exec /usr/bin/python3 "$here/build.py" "$here/list.csv" "$here/.."
