@@ -118,9 +118,13 @@ func (b best) score(sizes int) float64 { return b.t*b.t/2 - math.Log(b.class.siz
 
 // search looks for a codeword in the spectrum of size hypothesis i over all orientations and shifts.
 // Scale and cell length of the result are left to the caller.
-func (r *Reader) search(s *spectrum, l mark.Lattice, word mark.Codeword, step, i, sizes int, f *folder) best {
+// Once an alignment reaches enough, the orientations left are not looked at.
+func (r *Reader) search(s *spectrum, l mark.Lattice, word mark.Codeword, step, i, sizes int, enough float64, f *folder) best {
 	top, topScore := best{}, math.Inf(-1)
 	for k, o := range orientations {
+		if top.t > enough {
+			break
+		}
 		r.correlations(s, l, word, o, step, f.pair, f.fft)
 		var at [classes]int
 		for c := range at {
@@ -181,3 +185,79 @@ func (r *Reader) refine(s *spectrum, l mark.Lattice, word mark.Codeword, b best)
 	}
 	return b
 }
+
+// hypothesis is one size tried: the length of a cell in each picture.
+type hypothesis struct {
+	scale float64
+	cells []float64
+}
+
+// hypotheses lists the sizes tried, likeliest first: the whole picture resized (short side / R), as it is,
+// then the usual scales. Equal ones are tried once.
+func (r *Reader) hypotheses(ms []*material) []hypothesis {
+	resized := hypothesis{cells: make([]float64, len(ms))}
+	for i, m := range ms {
+		s := float64(min(m.w, m.h)) / float64(r.opt.Resolution)
+		resized.scale += s / float64(len(ms))
+		resized.cells[i] = s * mark.CellSize
+	}
+	hs := []hypothesis{resized}
+	for _, s := range append([]float64{1}, r.opt.Scales...) {
+		h := hypothesis{scale: s, cells: make([]float64, len(ms))}
+		same := true
+		for i := range ms {
+			h.cells[i] = s * mark.CellSize
+			same = same && math.Abs(h.cells[i]-resized.cells[i]) < 1e-9
+		}
+		if !same {
+			hs = append(hs, h)
+		}
+	}
+	return hs
+}
+
+// Steps of the lattices: their harmonics are multiples of these.
+const (
+	conceptStep = 4
+	pilotStep   = 2
+)
+
+// chosen is an alignment with the hypothesis and score it came from.
+type chosen struct {
+	best
+	hypothesis hypothesis
+	spectrum   *spectrum // luma only, nil until folded in full
+}
+
+// align finds the alignment the pilot favours and the one the delivery's codeword favours. Once the pilot
+// alone is significant the remaining scales are not tried; all of them are counted nevertheless.
+func (r *Reader) align(ms []*material, f *folder) (byPilot, byDelivery chosen, sizes int) {
+	hs := r.hypotheses(ms)
+	sure := threshold(rescaled.trials(len(hs)), 1e-9)
+	pilotScore, deliveryScore := math.Inf(-1), math.Inf(-1)
+	for i, h := range hs {
+		s := f.fold(ms, h.cells, i > 0)
+		keep := func(c *chosen, score *float64, b best) {
+			if v := b.score(len(hs)); v > *score {
+				*score, *c = v, chosen{best: b, hypothesis: h}
+				c.alignment.Scale, c.alignment.CellPx = h.scale, h.cells[0]
+				if i == 0 {
+					c.spectrum = s
+				}
+			}
+		}
+		if b := r.search(s, mark.Pilot, r.pilot, pilotStep, i, len(hs), sure, f); b.t > 0 {
+			keep(&byPilot, &pilotScore, r.refine(s, mark.Pilot, r.pilot, b))
+		}
+		if byPilot.t > sure {
+			break
+		}
+		if b := r.search(s, mark.Concept, r.delivery, conceptStep, i, len(hs), math.Inf(1), f); b.t > 0 {
+			keep(&byDelivery, &deliveryScore, b)
+		}
+	}
+	return byPilot, byDelivery, len(hs)
+}
+
+// threshold returns the T needed for one of m hypotheses at level alpha: m exp(-t^2/2) = alpha.
+func threshold(m, alpha float64) float64 { return math.Sqrt(2 * math.Log(m/alpha)) }

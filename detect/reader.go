@@ -14,7 +14,6 @@ import (
 	"image"
 	"math"
 
-	"github.com/filigrane/filigrane/internal/signal"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -28,6 +27,8 @@ type Options struct {
 	// Scales are the sizes tried, now / as the trainer sees it, besides "the whole picture, resized" and
 	// 1. Default UsualScales. An empty, non-nil list tries none.
 	Scales []float64
+	// Keys is how many delivery keys the material is tested against in all; it multiplies M. Default 1.
+	Keys int
 	// MaxConcepts is how many concepts are sought in one picture. Default and most mark.MaxSuperposed.
 	MaxConcepts int
 }
@@ -57,10 +58,13 @@ func NewReader(p *mark.Profile, ks mark.Keys, opt Options) *Reader {
 	if opt.MaxConcepts == 0 {
 		opt.MaxConcepts = mark.MaxSuperposed
 	}
+	if opt.Keys == 0 {
+		opt.Keys = 1
+	}
 	if opt.Scales == nil {
 		opt.Scales = UsualScales()
 	}
-	if opt.FWER <= 0 || opt.FWER >= 1 || opt.Resolution < mark.CellSize || opt.MaxConcepts < 1 || opt.MaxConcepts > mark.MaxSuperposed {
+	if opt.FWER <= 0 || opt.FWER >= 1 || opt.Resolution < mark.CellSize || opt.Keys < 1 || opt.MaxConcepts < 1 || opt.MaxConcepts > mark.MaxSuperposed {
 		panic(fmt.Sprintf("detect: options %+v", opt))
 	}
 	b := mark.NewBooks(p, ks)
@@ -93,88 +97,12 @@ func (r *Reader) Read(imgs ...image.Image) (Reading, error) {
 	return r.read(ms), nil
 }
 
-// hypothesis is one size tried: the length of a cell in each picture.
-type hypothesis struct {
-	scale float64
-	cells []float64
-}
-
-// hypotheses lists the sizes tried, likeliest first: the whole picture resized (short side / R), as it is,
-// then the usual scales. Equal ones are tried once.
-func (r *Reader) hypotheses(ms []*material) []hypothesis {
-	resized := hypothesis{cells: make([]float64, len(ms))}
-	for i, m := range ms {
-		s := float64(min(m.w, m.h)) / float64(r.opt.Resolution)
-		resized.scale += s / float64(len(ms))
-		resized.cells[i] = s * mark.CellSize
-	}
-	hs := []hypothesis{resized}
-	for _, s := range append([]float64{1}, r.opt.Scales...) {
-		h := hypothesis{scale: s, cells: make([]float64, len(ms))}
-		same := true
-		for i := range ms {
-			h.cells[i] = s * mark.CellSize
-			same = same && math.Abs(h.cells[i]-resized.cells[i]) < 1e-9
-		}
-		if !same {
-			hs = append(hs, h)
-		}
-	}
-	return hs
-}
-
-// Steps of the lattices: their harmonics are multiples of these.
-const (
-	conceptStep = 4
-	pilotStep   = 2
-)
-
-// chosen is an alignment with the hypothesis and score it came from.
-type chosen struct {
-	best
-	hypothesis hypothesis
-	spectrum   *spectrum // luma only, nil until folded in full
-}
-
-// align finds the alignment the pilot favours and the one the delivery's codeword favours. Once the pilot
-// alone is significant the remaining scales are not tried; all of them are counted nevertheless.
-func (r *Reader) align(ms []*material, f *folder) (byPilot, byDelivery chosen, sizes int) {
-	hs := r.hypotheses(ms)
-	sure := threshold(rescaled.trials(len(hs)), 1e-9)
-	pilotScore, deliveryScore := math.Inf(-1), math.Inf(-1)
-	for i, h := range hs {
-		s := f.fold(ms, h.cells, i > 0)
-		keep := func(c *chosen, score *float64, b best) {
-			if v := b.score(len(hs)); v > *score {
-				*score, *c = v, chosen{best: b, hypothesis: h}
-				c.alignment.Scale, c.alignment.CellPx = h.scale, h.cells[0]
-				if i == 0 {
-					c.spectrum = s
-				}
-			}
-		}
-		if b := r.search(s, mark.Pilot, r.pilot, pilotStep, i, len(hs), f); b.t > 0 {
-			keep(&byPilot, &pilotScore, r.refine(s, mark.Pilot, r.pilot, b))
-		}
-		if b := r.search(s, mark.Concept, r.delivery, conceptStep, i, len(hs), f); b.t > 0 {
-			keep(&byDelivery, &deliveryScore, b)
-		}
-		if byPilot.t > sure {
-			break
-		}
-	}
-	return byPilot, byDelivery, len(hs)
-}
-
-// threshold returns the T needed for one of m hypotheses at level alpha: m exp(-t^2/2) = alpha.
-func threshold(m, alpha float64) float64 { return math.Sqrt(2 * math.Log(m/alpha)) }
-
 // read measures and decides.
 func (r *Reader) read(ms []*material) Reading {
 	f := newFolder()
 	byPilot, byDelivery, sizes := r.align(ms, f)
 	out := Reading{Images: len(ms), FWER: r.opt.FWER, Pilot: byPilot.t}
-	out.Trials = Trials{Lattices: int(mark.Lattices), Choosers: 2, Alignments: byDelivery.class.trials(sizes), Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
+	out.Trials = Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Alignments: byDelivery.class.trials(sizes), Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
 	var seen []Alignment
 	for i, c := range []*chosen{&byPilot, &byDelivery} {
 		if c.hypothesis.cells == nil {
@@ -190,7 +118,8 @@ func (r *Reader) read(ms []*material) Reading {
 		seen = append(seen, c.alignment)
 		out.merge(r.readAt(c.spectrum, c.alignment, chooser, out.Trials))
 	}
-	out.decide(r)
+	out.decide()
+	out.Detectable = r.detectable(out.material.spectrum, out.Trials)
 	return out
 }
 
@@ -207,96 +136,3 @@ func sameForConcepts(a, b Alignment) bool {
 // workPlaces is how many places of the work lattice one place of the pilot's leaves open: the pilot
 // repeats every half cell along each axis.
 const workPlaces = pilotStep * pilotStep
-
-// readAt reads all three lattices at one alignment.
-func (r *Reader) readAt(s *spectrum, at Alignment, by Chooser, tr Trials) Reading {
-	out := Reading{Alignment: at, By: by}
-	c := r.vector(s, mark.Concept, at)
-	m := tr.delivery(by)
-	out.Delivery = finding(0, c.t(r.delivery), m)
-	r.readConcepts(&out, c, tr)
-	r.readWork(&out, s, at, tr)
-	out.material = measured{spectrum: s, concept: c}
-	return out
-}
-
-// readConcepts names concepts by successive cancellation: the delivery's codeword, if found, is fitted and
-// taken out, then the best concept, and so on. After k cancellations the vector depends on one of 2^k
-// sets of truly embedded codewords, so M doubles each time.
-func (r *Reader) readConcepts(out *Reading, c *vector, tr Trials) {
-	b := r.books[mark.Concept]
-	var known []mark.Codeword
-	if out.Delivery.P <= r.opt.FWER {
-		known = append(known, r.delivery)
-	}
-	for stage := 0; stage <= r.opt.MaxConcepts; stage++ {
-		rest := c
-		if len(known) > 0 {
-			rest, _ = c.without(known)
-		}
-		top, second := family(rest, b, b.Slots())
-		m := tr.concepts() * math.Pow(2, float64(len(known)))
-		f := finding(r.conceptNumber(top.codeword), top.t, m)
-		f.RunnerUp = &RunnerUp{Number: r.conceptNumber(second.codeword), T: second.t}
-		if f.P > r.opt.FWER || stage == r.opt.MaxConcepts {
-			out.Best = f
-			break
-		}
-		out.Concepts = append(out.Concepts, f)
-		known = append(known, b.Codeword(top.codeword))
-	}
-	if n := len(out.Concepts); n > 0 {
-		_, amps := c.without(known)
-		total := 0.0
-		for i := range out.Concepts {
-			a := math.Max(0, amps[len(known)-n+i])
-			out.Concepts[i].Share = a * a
-			total += a * a
-		}
-		for i := range out.Concepts {
-			out.Concepts[i].Share /= math.Max(total, 1e-300)
-		}
-	}
-}
-
-func (r *Reader) conceptNumber(codeword int) int { return codeword - r.books[mark.Concept].Slots() + 1 }
-
-// readWork names the work, trying the four places the pilot leaves open, the nearest to the picture's
-// centre first, until one is significant; all four are counted.
-func (r *Reader) readWork(out *Reading, s *spectrum, at Alignment, tr Trials) {
-	for i, place := range places(at) {
-		v := r.vector(s, mark.Work, place)
-		top, second := family(v, r.books[mark.Work], 0)
-		f := finding(top.codeword+1, top.t, tr.works())
-		f.RunnerUp = &RunnerUp{Number: second.codeword + 1, T: second.t}
-		if i == 0 || f.T > out.Work.T {
-			out.Work = f
-			out.Alignment = place
-			out.Alignment.ShiftX, out.Alignment.ShiftY = wrap(place.ShiftX), wrap(place.ShiftY)
-		}
-		if out.Work.P <= r.opt.FWER {
-			return
-		}
-	}
-}
-
-// places returns the alignments that differ from at by half cells, the one nearest the centre first.
-func places(at Alignment) []Alignment {
-	at.ShiftX, at.ShiftY = nearest(at.ShiftX), nearest(at.ShiftY)
-	var ps []Alignment
-	for _, d := range [workPlaces][2]float64{{0, 0}, {0.5, 0}, {0, 0.5}, {0.5, 0.5}} {
-		p := at
-		p.ShiftX += d[0]
-		p.ShiftY += d[1]
-		ps = append(ps, p)
-	}
-	return ps
-}
-
-// nearest brings a shift into -0.25 to 0.25 cells.
-func nearest(x float64) float64 { return x - math.Floor(x*pilotStep+0.5)/pilotStep }
-
-// wrap brings a shift into -0.5 to 0.5 cells.
-func wrap(x float64) float64 { return x - math.Floor(x+0.5) }
-
-var _ = signal.Y

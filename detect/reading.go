@@ -2,8 +2,6 @@ package detect
 
 import (
 	"math"
-
-	"github.com/filigrane/filigrane/mark"
 )
 
 // Verdict is the answer of a reading. It is never a bare boolean: absent says how weak a mark would have
@@ -29,6 +27,7 @@ const (
 
 // Trials is M itemised: everything that could have been named.
 type Trials struct {
+	Keys       int     `json:"keys"`        // delivery keys in scope
 	Lattices   int     `json:"lattices"`    // families that share the error rate
 	Choosers   int     `json:"choosers"`    // alignments read in the end
 	Alignments float64 `json:"alignments"`  // what the delivery codeword's search costs: classes x members of the class it chose
@@ -37,7 +36,7 @@ type Trials struct {
 	WorkPlaces int     `json:"work_places"` // half-cell shifts the pilot leaves open
 }
 
-func (t Trials) shared() float64 { return float64(t.Lattices * t.Choosers) }
+func (t Trials) shared() float64 { return float64(t.Keys * t.Lattices * t.Choosers) }
 
 func (t Trials) delivery(by Chooser) float64 {
 	if by == ByDelivery {
@@ -52,11 +51,12 @@ func (t Trials) works() float64 { return t.shared() * float64(t.Works) * float64
 
 // Finding is one codeword tested.
 type Finding struct {
-	Number   int       `json:"number"`          // concept or work number, 0 for the delivery
-	T        float64   `json:"t"`               // statistic, at most the square root of the coefficients
-	M        float64   `json:"m"`               // hypotheses that could have been named in its stead
-	P        float64   `json:"p"`               // min(1, M exp(-T^2/2))
-	Share    float64   `json:"share,omitempty"` // of the power of all concepts named
+	Number   int       `json:"number"`               // concept or work number, 0 for the delivery
+	T        float64   `json:"t"`                    // statistic, at most the square root of the coefficients
+	M        float64   `json:"m"`                    // hypotheses that could have been named in its stead
+	P        float64   `json:"p"`                    // min(1, M exp(-T^2/2))
+	Share    float64   `json:"share,omitempty"`      // of the power of all concepts named
+	RMS      float64   `json:"rms_levels,omitempty"` // estimated strength, 8-bit levels, as if spread evenly
 	RunnerUp *RunnerUp `json:"runner_up,omitempty"`
 }
 
@@ -93,30 +93,35 @@ type Reading struct {
 	Alignment Alignment `json:"alignment"`
 	By        Chooser   `json:"alignment_by"`
 	Trials    Trials    `json:"trials"`
-	// Detectable amplitudes, relative to a standard delivery's: the weakest mark that would have been
-	// found with probability 0.9. 0 when the material cannot show any.
+	// Detectable says how weak a mark would have been found with probability 0.9.
 	Detectable Detectable `json:"detectable"`
 
 	material measured
 }
 
-// Detectable holds the weakest findable marks as RMS in 8-bit levels, spread evenly over the picture.
+// Detectable holds the weakest marks that would have been found with probability 0.9, as RMS in 8-bit
+// levels of a mark spread evenly over the picture (a standard delivery's whole mark has 2.0); 0 where the
+// material could not show any.
 type Detectable struct {
 	Delivery float64 `json:"delivery"`
 	Concept  float64 `json:"concept"`
 	Work     float64 `json:"work"`
 }
 
+// measured is what a reading was made from, kept for decoys and powers.
 type measured struct {
-	spectrum *spectrum
-	concept  *vector
+	spectrum  *spectrum
+	alignment Alignment
 }
 
 // WorkFound says whether the work was named at the accepted error rate.
 func (r *Reading) WorkFound() bool { return r.Work.P <= r.FWER }
 
 // DeliveryFound says whether the delivery's codeword was named at the accepted error rate.
-func (r *Reading) DeliveryFound() bool { return r.Delivery.P <= r.FWER }
+func (r *Reading) DeliveryFound() bool { return r.DeliveryFoundAt(r.FWER) }
+
+// DeliveryFoundAt says whether the delivery's codeword was named at the given error rate.
+func (r *Reading) DeliveryFoundAt(fwer float64) bool { return r.Delivery.P <= fwer }
 
 // merge keeps, lattice by lattice, the stronger of two readings of the same material.
 func (r *Reading) merge(o Reading) {
@@ -138,27 +143,4 @@ func score(r Reading) float64 {
 		return r.Concepts[0].T
 	}
 	return r.Best.T
-}
-
-// ambiguousFactor: between the accepted error rate and a thousand times it nothing is named, and nothing
-// is called absent.
-const ambiguousFactor = 1000
-
-func (r *Reading) decide(rd *Reader) {
-	limit := math.Min(0.05, r.FWER*ambiguousFactor)
-	least := math.Min(r.Delivery.P, math.Min(r.Best.P, r.Work.P))
-	switch {
-	case r.WorkFound():
-		r.Verdict, r.Reason = Attributed, "the work's own mark: this picture is, or is cut from, a delivered file; that is no evidence of training"
-	case len(r.Concepts) > 0:
-		r.Verdict, r.Reason = Attributed, "a concept's mark without a work's: what a model that learned from the delivery would leave, or a forger"
-	case r.DeliveryFound():
-		r.Verdict, r.Reason = Attributed, "the delivery's mark, no concept named"
-	case least <= limit:
-		r.Verdict, r.Reason = Ambiguous, "a trace between the accepted error rate and a thousand times it: read more pictures together"
-	default:
-		r.Verdict, r.Reason = Absent, "no mark of this delivery at the accepted error rate; a weaker one than the detectable amplitude may be there"
-	}
-	_ = rd
-	_ = mark.Concept
 }

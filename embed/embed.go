@@ -16,6 +16,32 @@ import (
 // lattice tell nothing.
 const MinSide = 64
 
+// Refusal is the reason why a host cannot carry a mark, in a stable machine-readable word.
+type Refusal string
+
+const (
+	TooSmall    Refusal = "too_small"   // a side below MinSide
+	Clips       Refusal = "clips"       // flat and at the end of the scale, as white pages are
+	Unreachable Refusal = "unreachable" // the strength asked for cannot be reached
+)
+
+// Error refuses a host.
+type Error struct {
+	Refusal Refusal
+	Detail  string
+}
+
+// Error says what is wrong and what to do.
+func (e *Error) Error() string { return "embed: " + e.Detail }
+
+func refuse(r Refusal, format string, args ...any) error {
+	return &Error{r, fmt.Sprintf(format, args...)}
+}
+
+// maxClipped is the share of samples that may meet 0 or full scale: beyond it a page of one flat colour
+// would show the mark and read it badly.
+const maxClipped = 0.25
+
 // Options say how strong a mark is and how large its cell.
 type Options struct {
 	// PSNRDB is the quality aimed at, in dB over the colour samples, host against marked.
@@ -35,12 +61,12 @@ type Report struct {
 
 // Mark adds a cell to a host and returns the marked image, of the host's type and size, and a report.
 // The host is not changed. Alpha is kept; fully transparent pixels are left alone. Types are those of
-// signal.LumaChroma, others panic. Errors: a side below MinSide, a strength that cannot be reached.
+// signal.LumaChroma, others panic. Errors are *Error.
 func Mark(host image.Image, cell *mark.Cell, opt Options) (image.Image, Report, error) {
 	b := host.Bounds()
 	w, h := b.Dx(), b.Dy()
 	if min(w, h) < MinSide {
-		return nil, Report{}, fmt.Errorf("embed: %d x %d pixels is too small for a mark; the short side must be at least %d", w, h, MinSide)
+		return nil, Report{}, refuse(TooSmall, "%d x %d pixels is too small for a mark; the short side must be at least %d", w, h, MinSide)
 	}
 	length := float64(mark.CellSize)
 	if opt.Resolution > 0 {
@@ -48,13 +74,16 @@ func Mark(host image.Image, cell *mark.Cell, opt Options) (image.Image, Report, 
 	}
 	luma, _, _ := signal.LumaChroma(host)
 	pic := newCanvas(host)
-	job := &job{mask: newMask(luma), tile: newTile(cell, length, w, h, pic.channels), canvas: pic, w: w, h: h}
+	j := &job{mask: newMask(luma), tile: newTile(cell, length, w, h, pic.channels), canvas: pic, w: w, h: h}
 	rep := Report{CellPx: length}
 	gain := float32(math.Pow(10, (mark.Reference-opt.PSNRDB)/20))
-	gain, stats := job.settle(gain, opt.PSNRDB)
+	gain, stats := j.settle(gain, opt.PSNRDB)
 	rep.Gain, rep.PSNRDB, rep.Clipped = float64(gain), stats.psnr(), stats.clippedShare()
+	if rep.Clipped > maxClipped {
+		return nil, rep, refuse(Clips, "%.0f %% of the samples meet the end of the scale: a flat page, black or white, cannot carry a mark; leave it out of the delivery", 100*rep.Clipped)
+	}
 	if math.Abs(rep.PSNRDB-opt.PSNRDB) > 0.5 {
-		return nil, rep, fmt.Errorf("embed: %.1f dB cannot be reached: the image stays at %.1f dB because its samples clip or round away", opt.PSNRDB, rep.PSNRDB)
+		return nil, rep, refuse(Unreachable, "%.1f dB cannot be reached: the image stays at %.1f dB because its samples clip or round away", opt.PSNRDB, rep.PSNRDB)
 	}
 	return pic.out, rep, nil
 }

@@ -34,7 +34,7 @@ func newMask(luma *signal.Plane) *mask {
 	}
 	quiet := m.least(dev)
 	for i, d := range quiet {
-		quiet[i] = math.Sqrt((d + quietDev)*math.Sqrt(d+quietDev))
+		quiet[i] = math.Sqrt((d + quietDev) * math.Sqrt(d+quietDev))
 	}
 	m.at = normalise(quiet)
 	return m

@@ -112,6 +112,9 @@ func (c *Cell) add(p *Profile, l Lattice, words []Codeword, energy []float64) {
 // rgbPower is the mean square over R, G and B of a unit change of a channel (BT.601).
 var rgbPower = [signal.Channels]float64{signal.Y: 1, signal.Cb: (0.344136*0.344136 + 1.772*1.772) / 3, signal.Cr: (1.402*1.402 + 0.714136*0.714136) / 3}
 
+// ChannelPower returns the mean square over R, G and B of a unit change of a channel.
+func ChannelPower(channel int) float64 { return rgbPower[channel] }
+
 // unit returns the amplitude of one coefficient of shape 1 when the lattice has the given RMS in RGB. It
 // is rounded to 2^-20 so that the last bit of math.Pow, which platforms disagree on, decides no pixel.
 func (l *latticeProfile) unit(rms float64) float64 {

@@ -85,6 +85,12 @@ func shape(l Lattice, h Harmonic) float64 {
 // Harmonics returns the harmonics of a lattice in codeword order. Not to be changed.
 func (p *Profile) Harmonics(l Lattice) []Harmonic { return p.lattices[l].harmonics }
 
+// Shape returns the amplitude of each harmonic of a lattice relative to the others. Not to be changed.
+func (p *Profile) Shape(l Lattice) []float64 { return p.lattices[l].shape }
+
+// Unit returns the amplitude of a coefficient of shape 1 when the lattice has the given RMS in RGB levels.
+func (p *Profile) Unit(l Lattice, rms float64) float64 { return p.lattices[l].unit(rms) }
+
 // Coefficients returns the length of a codeword of the lattice, its ceiling squared: T <= sqrt(n).
 func (p *Profile) Coefficients(l Lattice) int { return p.lattices[l].Coefficients() }
 

@@ -24,11 +24,15 @@ func Fold(dst []float32, p *Plane, g Geometry, groups int) {
 	clear(dst)
 	cols, rows := places(p.W, g.Cell, g.OffX), places(p.H, g.Cell, g.OffY)
 	line := make([]float32, groups*(n+1))
+	fold := foldLine
+	if whole(cols) {
+		fold = foldWhole
+	}
 	for y := 0; y < p.H; y++ {
 		clear(line)
 		src := p.Row(y)
 		for k := 0; k < groups; k++ {
-			foldLine(line[k*(n+1):(k+1)*(n+1)], src, cols, k*p.W/groups, (k+1)*p.W/groups)
+			fold(line[k*(n+1):(k+1)*(n+1)], src, cols, k*p.W/groups, (k+1)*p.W/groups)
 		}
 		gy := min(y*groups/p.H, groups-1)
 		at := rows[y]
@@ -72,6 +76,29 @@ func places(size int, cell, off float64) []place {
 		ps[i] = place{int32(b) % FoldSize, float32(frac)}
 	}
 	return ps
+}
+
+// whole says whether every sample falls on one bin: then consecutive samples fall on consecutive bins.
+func whole(ps []place) bool {
+	for _, p := range ps {
+		if p.frac != 0 {
+			return false
+		}
+	}
+	return len(ps) < 2 || ps[1].bin == (ps[0].bin+1)%FoldSize
+}
+
+// foldWhole adds samples from..to, which fall on consecutive bins.
+func foldWhole(acc, src []float32, at []place, from, to int) {
+	for x := from; x < to; {
+		bin := int(at[x].bin)
+		run := min(FoldSize-bin, to-x)
+		dst, add := acc[bin:bin+run], src[x:x+run]
+		for i, v := range add {
+			dst[i] += v
+		}
+		x += run
+	}
 }
 
 // foldLine adds samples from..to to n+1 bins, the last being the first again.

@@ -50,3 +50,8 @@ func oraclePicture(v oracle.Quality, samples []byte) image.Image {
 	}
 	return &image.NRGBA64{Pix: pix, Stride: pixel * v.Width, Rect: r}
 }
+
+// pixel is a picture of one pixel.
+func pixel(rgb [3]int) image.Image {
+	return &image.NRGBA{Pix: []uint8{uint8(rgb[0]), uint8(rgb[1]), uint8(rgb[2]), 255}, Stride: 4, Rect: image.Rect(0, 0, 1, 1)}
+}

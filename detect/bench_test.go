@@ -1,0 +1,46 @@
+package detect_test
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"testing"
+
+	"github.com/disintegration/imaging"
+
+	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/embed"
+	"github.com/filigrane/filigrane/internal/testphotos"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// BenchmarkRead reads with all 65,536 concepts and 1,048,576 works. The figure to hold is that of the
+// untouched 1024 x 1024 picture; the others cost more because the pilot has to be searched for.
+func BenchmarkRead(b *testing.B) {
+	p := mark.Profile1()
+	k, _ := mark.NewKey(bytes.Repeat([]byte{1}, mark.KeySize))
+	ks := k.Delivery(mark.Path{Bank: "bench"}).Keys()
+	host := testphotos.Square(b, "flowers/marigold.jpg", 1024)
+	marked, _, err := embed.Mark(host, mark.NewCell(p, mark.NewBooks(p, ks), mark.Names{Concepts: []int{17}, Work: 9311}), embed.Options{PSNRDB: 42})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := detect.NewReader(p, ks, detect.Options{})
+	for _, c := range []struct {
+		name string
+		img  image.Image
+	}{
+		{"marked", marked},
+		{"marked,crop75", imaging.Crop(marked, image.Rect(101, 57, 869, 825))},
+		{"marked,px300", imaging.Resize(marked, 300, 300, imaging.Lanczos)},
+		{"unmarked", host},
+	} {
+		b.Run(fmt.Sprintf("%s,%dx%d", c.name, c.img.Bounds().Dx(), c.img.Bounds().Dy()), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := r.Read(c.img); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,99 @@
+package detect
+
+import (
+	"math"
+
+	"github.com/filigrane/filigrane/mark"
+)
+
+// readAt reads all three lattices at one alignment.
+func (r *Reader) readAt(s *spectrum, at Alignment, by Chooser, tr Trials) Reading {
+	out := Reading{Alignment: at, By: by}
+	c := r.vector(s, mark.Concept, at)
+	out.Delivery = finding(0, c.t(r.delivery), tr.delivery(by))
+	r.readConcepts(&out, s, c, tr)
+	r.readWork(&out, s, at, tr)
+	out.material = measured{spectrum: s, alignment: out.Alignment}
+	return out
+}
+
+// readConcepts names concepts by successive cancellation: the delivery's codeword, if found, is fitted and
+// taken out, then the best concept, and so on. What is left after k cancellations depends on which of the
+// 2^k subsets of the truly embedded codewords was taken out, so M doubles with each.
+func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
+	b := r.books[mark.Concept]
+	var known []mark.Codeword
+	if out.DeliveryFoundAt(r.opt.FWER) {
+		known = append(known, r.delivery)
+	}
+	withDelivery := len(known)
+	rest, amplitudes := c.without(known)
+	for {
+		top, second := family(rest, b, b.Slots())
+		f := finding(r.conceptNumber(top.codeword), top.t, tr.concepts()*math.Pow(2, float64(len(known))))
+		f.RunnerUp = &RunnerUp{Number: r.conceptNumber(second.codeword), T: second.t}
+		if f.P > r.opt.FWER || len(out.Concepts) == r.opt.MaxConcepts {
+			out.Best = f
+			break
+		}
+		out.Concepts = append(out.Concepts, f)
+		known = append(known, b.Codeword(top.codeword))
+		rest, amplitudes = c.without(known)
+	}
+	if withDelivery == 1 {
+		out.Delivery.RMS = r.rms(s, mark.Concept, out.Alignment, max(0, amplitudes[0]))
+	}
+	total := 0.0
+	for i := range out.Concepts {
+		a := max(0, amplitudes[withDelivery+i])
+		out.Concepts[i].RMS = r.rms(s, mark.Concept, out.Alignment, a)
+		out.Concepts[i].Share = a * a
+		total += a * a
+	}
+	for i := range out.Concepts {
+		out.Concepts[i].Share /= max(total, math.SmallestNonzeroFloat64)
+	}
+}
+
+func (r *Reader) conceptNumber(codeword int) int { return codeword - r.books[mark.Concept].Slots() + 1 }
+
+// readWork names the work, trying the four places the pilot leaves open, the nearest to the picture's
+// centre first, until one is significant; all four are counted.
+func (r *Reader) readWork(out *Reading, s *spectrum, at Alignment, tr Trials) {
+	for i, place := range places(at) {
+		v := r.vector(s, mark.Work, place)
+		top, second := family(v, r.books[mark.Work], 0)
+		f := finding(top.codeword+1, top.t, tr.works())
+		f.RunnerUp = &RunnerUp{Number: second.codeword + 1, T: second.t}
+		if i == 0 || f.T > out.Work.T {
+			out.Work = f
+			if f.P <= r.opt.FWER {
+				out.Work.RMS = r.rms(s, mark.Work, place, max(0, v.amplitude(r.books[mark.Work].Codeword(top.codeword))))
+			}
+			out.Alignment = place
+			out.Alignment.ShiftX, out.Alignment.ShiftY = wrap(place.ShiftX), wrap(place.ShiftY)
+		}
+		if out.Work.P <= r.opt.FWER {
+			return
+		}
+	}
+}
+
+// places returns the alignments that differ from at by half cells, the one nearest the centre first.
+func places(at Alignment) []Alignment {
+	at.ShiftX, at.ShiftY = nearest(at.ShiftX), nearest(at.ShiftY)
+	var ps []Alignment
+	for _, d := range [workPlaces][2]float64{{0, 0}, {0.5, 0}, {0, 0.5}, {0.5, 0.5}} {
+		p := at
+		p.ShiftX += d[0]
+		p.ShiftY += d[1]
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// nearest brings a shift into -0.25 to 0.25 cells.
+func nearest(x float64) float64 { return x - math.Floor(x*pilotStep+0.5)/pilotStep }
+
+// wrap brings a shift into -0.5 to 0.5 cells.
+func wrap(x float64) float64 { return x - math.Floor(x+0.5) }
