@@ -44,3 +44,10 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkNullTest(b *testing.B) {
+	n := detect.NewNull(mark.Profile1(), testphotos.Square(b, "flowers/marigold.jpg", 512), 512)
+	for i := 0; b.Loop(); i++ {
+		n.T([]byte("bench"), i)
+	}
+}

@@ -61,7 +61,7 @@ func (f *folder) fold(ms []*material, cells []float64, lumaOnly bool) *spectrum 
 				s.has[ch], s.sum[ch], s.noise[ch], s.nyquist[ch] = true, make([]complex128, nn), make([]float64, nn), n
 			}
 			s.nyquist[ch] = math.Min(s.nyquist[ch], g.Cell*0.49)
-			s.levels[ch] += m.deviation[ch] * 2 / float64(len(p.Pix)) / float64(len(ms))
+			s.levels[ch] += m.deviation[ch] * 2 / float64(len(p.Pix)) / float64(len(ms)*len(ms))
 			groups := chromaGroups
 			if ch == signal.Y {
 				groups = lumaGroups

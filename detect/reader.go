@@ -103,6 +103,8 @@ func (r *Reader) read(ms []*material) Reading {
 	byPilot, byDelivery, sizes := r.align(ms, f)
 	out := Reading{Images: len(ms), FWER: r.opt.FWER, Pilot: byPilot.t}
 	out.Trials = Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Alignments: byDelivery.class.trials(sizes), Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
+	nothing := finding(0, 0, 1) // what a uniform picture, in which nothing repeats, is left with
+	out.Delivery, out.Best, out.Work = nothing, nothing, nothing
 	var seen []Alignment
 	for i, c := range []*chosen{&byPilot, &byDelivery} {
 		if c.hypothesis.cells == nil {

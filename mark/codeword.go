@@ -32,12 +32,17 @@ type Book struct {
 func NewBook(p *Profile, l Lattice, k Key) *Book {
 	lp := &p.lattices[l]
 	b := &Book{lattice: l, slots: lp.slots, books: lp.books, slotOf: permutation(k.derive("slots", ""), lp.slots)[:lp.Coefficients()]}
-	stream := keystream(k.derive("mask", ""), lp.books*lp.slots/8)
+	b.draw(k)
+	return b
+}
+
+// draw fills the masks from the key's stream.
+func (b *Book) draw(k Key) {
+	stream := keystream(k.derive("mask", ""), b.books*b.slots/8)
 	b.masks = make([]uint64, len(stream)/8)
 	for i := range b.masks {
 		b.masks[i] = binary.LittleEndian.Uint64(stream[8*i:])
 	}
-	return b
 }
 
 // Slots returns the length of the transform that reads one book: 256 or 1,024.
@@ -69,6 +74,19 @@ func (b *Book) Codeword(i int) Codeword {
 	return w
 }
 
+// OneCodeword draws codeword number i of a lattice without the rest of its books: the same signs as
+// NewBook(p, l, k).Codeword(i), for tests of very many keys.
+func OneCodeword(p *Profile, l Lattice, k Key, i int) Codeword {
+	lp := &p.lattices[l]
+	if i < 0 || i >= lp.books*lp.slots {
+		panic(fmt.Sprintf("mark: codeword %d of %d in the %v lattice", i, lp.books*lp.slots, l))
+	}
+	first := i / lp.slots // books before the one wanted are drawn and thrown away: the stream is one
+	b := &Book{lattice: l, slots: lp.slots, books: first + 1, slotOf: permutation(k.derive("slots", ""), lp.slots)[:lp.Coefficients()]}
+	b.draw(k)
+	return b.Codeword(i)
+}
+
 // keystream returns n bytes of AES-256-CTR under k with a zero initial counter.
 func keystream(k Key, n int) []byte {
 	block, err := aes.NewCipher(k.secret[:])
@@ -87,7 +105,7 @@ func permutation(k Key, n int) []int {
 	for i := range p {
 		p[i] = i
 	}
-	stream, at := keystream(k, 64*n), 0
+	stream, at := keystream(k, 16*n), 0
 	for i := n - 1; i > 0; i-- {
 		m := uint32(i + 1)
 		limit := ^uint32(0) - (^uint32(0)%m+1)%m

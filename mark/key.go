@@ -87,7 +87,10 @@ type Keys [Lattices]Key
 func (k Key) Keys() Keys {
 	var ks Keys
 	for l := range Lattices {
-		ks[l] = k.derive("lattice", l.String())
+		ks[l] = k.Lattice(l)
 	}
 	return ks
 }
+
+// Lattice derives the key of one lattice from the key of a delivery.
+func (k Key) Lattice(l Lattice) Key { return k.derive("lattice", l.String()) }

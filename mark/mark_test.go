@@ -73,6 +73,9 @@ func TestKeysAndCodewordsAgreeWithASecondImplementation(t *testing.T) {
 			t.Errorf("%s lattice has %d harmonics, want %d", name, got, s.Harmonics[name])
 		}
 	}
+	if c := books[mark.Concept].Codeword(257); fmt.Sprint(c) != fmt.Sprint(mark.OneCodeword(profile, mark.Concept, keys[mark.Concept], 257)) {
+		t.Error("OneCodeword differs from the book's")
+	}
 	if len(s.Codewords) == 0 {
 		t.Fatal("no codewords to compare")
 	}

@@ -32,7 +32,7 @@ def keystream(key, n):
 
 
 def permutation(key, n):
-    words = iter(int.from_bytes(s, "little") for s in zip(*[iter(keystream(key, 64 * n))] * 4))
+    words = iter(int.from_bytes(s, "little") for s in zip(*[iter(keystream(key, 16 * n))] * 4))
     p = list(range(n))
     for i in range(n - 1, 0, -1):
         m = i + 1
