@@ -118,11 +118,11 @@ func (b best) score(sizes int) float64 { return b.t*b.t/2 - math.Log(b.class.siz
 
 // search looks for a codeword in the spectrum of size hypothesis i over all orientations and shifts.
 // Scale and cell length of the result are left to the caller.
-// Once an alignment reaches enough, the orientations left are not looked at.
-func (r *Reader) search(s *spectrum, l mark.Lattice, word mark.Codeword, step, i, sizes int, enough float64, f *folder) best {
+// Once stop says so of the best so far, the orientations left are not looked at.
+func (r *Reader) search(s *spectrum, l mark.Lattice, word mark.Codeword, step, i, sizes int, stop func(best) bool, f *folder) best {
 	top, topScore := best{}, math.Inf(-1)
 	for k, o := range orientations {
-		if top.t > enough {
+		if stop(top) {
 			break
 		}
 		r.correlations(s, l, word, o, step, f.pair, f.fft)
@@ -229,12 +229,17 @@ type chosen struct {
 	spectrum   *spectrum // luma only, nil until folded in full
 }
 
+// surely is the chance, by the pilot's bound, of taking noise for an alignment at which the search stops. A wrong
+// alignment can only miss names, not make them.
+const surely = 1e-5
+
 // align finds the alignment the pilot favours and the one the delivery's codeword favours. Once the pilot
 // alone is significant the remaining scales are not tried; all of them are counted nevertheless.
 func (r *Reader) align(ms []*material, f *folder) (byPilot, byDelivery chosen, sizes int) {
 	hs := r.hypotheses(ms)
-	sure := threshold(rescaled.trials(len(hs)), 1e-9)
 	pilotScore, deliveryScore := math.Inf(-1), math.Inf(-1)
+	sure := func(b best) bool { return b.t > threshold(b.class.trials(len(hs)), surely) }
+	never := func(best) bool { return false }
 	for i, h := range hs {
 		s := f.fold(ms, h.cells, i > 0)
 		keep := func(c *chosen, score *float64, b best) {
@@ -249,10 +254,10 @@ func (r *Reader) align(ms []*material, f *folder) (byPilot, byDelivery chosen, s
 		if b := r.search(s, mark.Pilot, r.pilot, pilotStep, i, len(hs), sure, f); b.t > 0 {
 			keep(&byPilot, &pilotScore, r.refine(s, mark.Pilot, r.pilot, b))
 		}
-		if byPilot.t > sure {
+		if sure(byPilot.best) {
 			break
 		}
-		if b := r.search(s, mark.Concept, r.delivery, conceptStep, i, len(hs), math.Inf(1), f); b.t > 0 {
+		if b := r.search(s, mark.Concept, r.delivery, conceptStep, i, len(hs), never, f); b.t > 0 {
 			keep(&byDelivery, &deliveryScore, b)
 		}
 	}

@@ -66,7 +66,7 @@ func TestNamesThroughTheLadder(t *testing.T) {
 	r := reader(t, "ours", detect.Options{})
 	for i, name := range []string{"flowers/marigold.jpg", "sky/kite.jpg", "forest/woodland-rocks.jpg"} {
 		concept, work := 1+i*30000, 1048576-i*500000
-		marked := markAs(t, testphotos.Square(t, name, 1024), 41, 1024, []int{concept}, work)
+		marked := markAs(t, testphotos.Square(t, name, 1024), 40, 1024, []int{concept}, work)
 		for _, e := range attack.Ladder() {
 			got := read(t, r, e.Apply(marked, 7))
 			if got.Verdict != detect.Attributed || !got.WorkFound() || got.Work.Number != work {

@@ -229,13 +229,17 @@ func (s *spectrum) bands(ch int) *bands {
 	return b
 }
 
-// snr returns the estimated signal-to-noise power of a harmonic: its ring's excess, drawn towards the
-// mean of its lattice with the weight of ten harmonics.
+// snr returns the estimated signal-to-noise power of a harmonic: its ring's excess, drawn towards the mean of
+// its lattice with the weight of ten harmonics where there is little of it, less where it speaks for itself.
 func (b *bands) snr(kx, ky int) float64 {
 	const prior = 10
 	l, r := mark.LatticeOf(kx, ky), ring(kx, ky)
-	excess := math.Max(b.sum[l][r]-b.count[l][r], 0)
-	return (excess + prior*b.mean[l]) / (b.count[l][r] + prior)
+	if b.count[l][r] == 0 {
+		return b.mean[l]
+	}
+	excess := math.Max(b.sum[l][r]/b.count[l][r]-1, 0)
+	weight := prior / (1 + excess)
+	return (excess*b.count[l][r] + weight*b.mean[l]) / (b.count[l][r] + weight)
 }
 
 func ring(kx, ky int) int { return int(math.Sqrt(float64(kx*kx+ky*ky)) / bandWidth) }

@@ -49,6 +49,22 @@ func (t Trials) concepts() float64 { return t.shared() * float64(t.Concepts) }
 
 func (t Trials) works() float64 { return t.shared() * float64(t.Works) * float64(t.WorkPlaces) }
 
+// Thresholds are the T needed at an error rate.
+type Thresholds struct {
+	Delivery float64 `json:"delivery"` // at the pilot's alignment
+	Concept  float64 `json:"concept"`  // the first, after the delivery's codeword was taken out
+	Work     float64 `json:"work"`
+}
+
+// Thresholds returns the T at which a codeword of each kind is named.
+func (t Trials) Thresholds(fwer float64) Thresholds {
+	return Thresholds{
+		Delivery: threshold(t.delivery(ByPilot), fwer),
+		Concept:  threshold(2*t.concepts(), fwer),
+		Work:     threshold(t.works(), fwer),
+	}
+}
+
 // Finding is one codeword tested.
 type Finding struct {
 	Number   int       `json:"number"`               // concept or work number, 0 for the delivery

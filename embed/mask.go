@@ -7,10 +7,11 @@ import (
 )
 
 // Bounds of the mask: amplitude relative to an even mark. With a floor of 0.25 no grain shows in clear
-// sky; 0.6 does show (design, section 4).
+// sky; 0.6 does show (design, section 4). The ceiling keeps a small textured patch of a smooth picture from
+// taking all of the energy.
 const (
 	maskFloor   = 0.25
-	maskCeiling = 2.5
+	maskCeiling = 4.0
 	maskBlock   = 8   // samples a side: the grid on which texture is measured
 	quietDev    = 1.0 // 8-bit levels: deviation below which a block counts as flat
 )
@@ -34,7 +35,7 @@ func newMask(luma *signal.Plane) *mask {
 	}
 	quiet := m.least(dev)
 	for i, d := range quiet {
-		quiet[i] = math.Sqrt((d + quietDev) * math.Sqrt(d+quietDev))
+		quiet[i] = d + quietDev
 	}
 	m.at = normalise(quiet)
 	return m

@@ -88,6 +88,11 @@ func (p *Profile) Harmonics(l Lattice) []Harmonic { return p.lattices[l].harmoni
 // Shape returns the amplitude of each harmonic of a lattice relative to the others. Not to be changed.
 func (p *Profile) Shape(l Lattice) []float64 { return p.lattices[l].shape }
 
+// PSNR returns the PSNR, in dB, of a lattice alone when the whole mark has psnrDB.
+func (p *Profile) PSNR(l Lattice, psnrDB float64) float64 {
+	return p.lattices[l].psnrDB + psnrDB - Reference
+}
+
 // Unit returns the amplitude of a coefficient of shape 1 when the lattice has the given RMS in RGB levels.
 func (p *Profile) Unit(l Lattice, rms float64) float64 { return p.lattices[l].unit(rms) }
 

@@ -1,0 +1,44 @@
+# Everything a newcomer needs; `make help` lists it.
+GO    ?= go
+# nodynamic: the WebP codec never loads a libwebp of the machine's own, so results are the same everywhere.
+TAGS  := -tags nodynamic
+FUZZ  ?= 30s
+BUILD := $(GO) build $(TAGS) -trimpath
+
+.PHONY: help build demo test bench fuzz lint golden clean
+.DEFAULT_GOAL := help
+
+help: ## list what there is
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+build: ## bin/filigrane
+	CGO_ENABLED=0 $(BUILD) -o bin/filigrane ./cmd/filigrane
+
+demo: build ## the main job on the real photographs: out/demo/report.html and report.json
+	bin/filigrane demo --force -o out/demo
+
+test: ## all tests, the import law included
+	$(GO) vet $(TAGS) ./...
+	$(GO) test $(TAGS) -timeout 40m ./...
+
+bench: ## speed, on one core; figures are compared as ratios within one run
+	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./internal/signal ./internal/raster ./internal/demo
+
+fuzz: ## every fuzz target for FUZZ (30s)
+	@for p in $$($(GO) list $(TAGS) ./...); do \
+	  for f in $$($(GO) test $(TAGS) -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test $(TAGS) -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) -fuzzminimizetime 10x -parallel 2 $$p || exit 1; \
+	  done; done
+
+lint: ## formatting, vet and staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet $(TAGS) ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(TAGS) ./...
+
+golden: ## rebuild the vectors of the oracles; git must show no difference (needs python3-scipy python3-skimage openssl)
+	testdata/oracles/make.py
+	testdata/oracles/mark.py
+	git diff --exit-code testdata/oracles
+
+clean: ## remove what was built
+	rm -rf bin out

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/delivery"
+	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// deliverCmd is "filigrane deliver".
+type deliverCmd struct {
+	Run    deliverRunCmd    `cmd:"" default:"withargs" help:"Make a delivery, or continue one that was interrupted (the default)."`
+	Verify deliverVerifyCmd `cmd:"" help:"Read a delivery again and compare it with its manifest."`
+}
+
+// Help shows that of the default.
+func (deliverCmd) Help() string {
+	return deliverRunCmd{}.Help() + "\n\nFlags: filigrane deliver run --help"
+}
+
+// deliverRunCmd is "filigrane deliver [run]".
+type deliverRunCmd struct {
+	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue; default is the latest version of the only one."`
+	Output    string `short:"o" required:"" placeholder:"DIR" help:"The folder of the delivery: new, empty, or that of an interrupted run."`
+	keyPath
+	Geometry  string `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) or native:R (size kept, mark laid out for R). Default ${default}."`
+	Format    string `default:"png" help:"png, jpeg (4:4:4, quality 95) or source. Default ${default}."`
+	Preset    string `default:"standard" help:"The strength: gentle (45 dB), standard (42), strong (38). Default ${default}."`
+	ShardSize int    `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
+	Force     bool   `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
+}
+
+// Help explains a delivery.
+func (deliverRunCmd) Help() string {
+	return `Writes shards (WebDataset tar files, for the customer), and manifest.json and codebook.json (which stay with you). Every image is read back and detected before it counts as delivered; one that cannot carry the mark is listed as refused with a reason, and the exit code is 0 as long as one image was delivered. A run that was interrupted goes on where it stopped.
+
+Example: filigrane deliver --catalogue spring -o /deliveries/acme-2026 --licence acme-2026`
+}
+
+// deliverJSON is the report of a delivery.
+type deliverJSON struct {
+	Delivery        string             `json:"delivery"`
+	Path            mark.Path          `json:"path"`
+	KeyFingerprint  string             `json:"key_fingerprint"`
+	ManifestSHA256  string             `json:"manifest_sha256"`
+	CatalogueHash   string             `json:"catalogue_hash"`
+	AlreadyFinished bool               `json:"already_finished"`
+	Resumed         int                `json:"resumed"`
+	Summary         delivery.Summary   `json:"summary"`
+	Shards          []delivery.Shard   `json:"shards"`
+	Refusals        []delivery.Refusal `json:"refusals"`
+}
+
+// Run makes the delivery.
+func (c *deliverRunCmd) Run(s *session) error {
+	abs, err := filepath.Abs(c.Output)
+	if err != nil {
+		return err
+	}
+	ws, release, err := s.locked()
+	if err != nil {
+		return err
+	}
+	release = sync.OnceFunc(release)
+	defer release()
+	spec, err := c.spec(s, ws)
+	if err != nil {
+		return err
+	}
+	st, err := dir.Open(abs)
+	if err != nil {
+		return deliveryError(err)
+	}
+	defer st.Close()
+	// The first report comes after the folder was accepted and before the first marked byte: the moment to make
+	// the delivery known to the workspace. The rest of the run, which may take hours, needs no lock.
+	ctx, stop := context.WithCancelCause(s.ctx)
+	defer stop(nil)
+	register := sync.OnceFunc(func() {
+		defer release()
+		known := registry.Delivery{Path: spec.Path, Profile: spec.ProfileID, Resolution: spec.Geometry.Resolution, Dir: abs}
+		if err := ws.AddDelivery(known); err != nil {
+			stop(err)
+		}
+	})
+	bar := s.progress("delivering", len(spec.Catalogue.Catalogue().Works))
+	d, err := delivery.Run(ctx, spec, delivery.Folder(os.DirFS(ws.Root())), st, func(done, _, _ int, _ concepts.WorkID) {
+		register()
+		bar.set(done)
+	})
+	bar.done()
+	if err == nil {
+		register() // where it was finished already
+	}
+	if cause := context.Cause(ctx); cause != nil && s.ctx.Err() == nil {
+		return cause
+	}
+	if err != nil {
+		return deliveryError(err)
+	}
+	if n := len(d.Refusals); n > 0 {
+		s.note("warning: %d of %d works were refused; the report says why", n, d.Summary.Works)
+	}
+	h := spec.Catalogue.Hash()
+	return s.emit(deliverJSON{Delivery: abs, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
+		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
+}
+
+// spec turns flags and workspace into what package delivery wants.
+func (c *deliverRunCmd) spec(s *session, ws *registry.Registry) (spec delivery.Spec, err error) {
+	spec = delivery.Spec{ProfileID: mark.Profile1().ID, ImagesPerShard: c.ShardSize, Workers: s.jobs(), CodeVersion: versionText(), Force: c.Force}
+	if spec.Geometry, err = delivery.ParseGeometry(c.Geometry); err != nil {
+		return spec, inputError{err}
+	}
+	if spec.Format, err = delivery.ParseFormat(c.Format); err != nil {
+		return spec, inputError{err}
+	}
+	if spec.Preset, err = mark.PresetByName(c.Preset); err != nil {
+		return spec, inputError{err}
+	}
+	if c.ShardSize < 1 || c.ShardSize > delivery.MaxImagesPerShard {
+		return spec, badInput("--shard-size %d: choose 1 to %d", c.ShardSize, delivery.MaxImagesPerShard)
+	}
+	cat, err := catalogue(ws, c.Catalogue)
+	if err != nil {
+		return spec, err
+	}
+	spec.Catalogue = cat.Frozen
+	if spec.Codebook, err = ws.Codebook(); err != nil {
+		return spec, err
+	}
+	key, err := s.embeddingKey(ws)
+	if err != nil {
+		return spec, err
+	}
+	content := cat.Catalogue()
+	spec.Path, err = c.path(ws.Bank(), registry.Ref{Name: content.Name, Version: content.Version}.String())
+	if err != nil {
+		return spec, err
+	}
+	if c.Licence == noLicence {
+		s.note("no --licence was given: this is a delivery for use in the house; its key is that of licence %q", noLicence)
+	}
+	own := key.Delivery(spec.Path)
+	spec.Keys, spec.KeyFingerprint = own.Keys(), own.Fingerprint()
+	return spec, nil
+}
+
+// deliveryError says what to do about an error of a whole delivery.
+func deliveryError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return fmt.Errorf("%w; free some space and run the same command again: it goes on where it stopped", err)
+	case errors.Is(err, delivery.ErrNothingDelivered):
+		return badInput("%w; check the masters with 'filigrane import'", err)
+	case errors.Is(err, store.ErrLocked), errors.Is(err, store.ErrNotFound),
+		errors.Is(err, delivery.ErrOtherParameters), errors.Is(err, delivery.ErrForeign): // they say what to do
+		return inputError{err}
+	}
+	return err
+}
+
+// isFolder refuses what is no folder.
+func isFolder(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", name)
+	}
+	return nil
+}
+
+// deliverVerifyCmd is "filigrane deliver verify".
+type deliverVerifyCmd struct {
+	Dir        string `arg:"" help:"The folder of the delivery."`
+	Manifest   string `placeholder:"SHA256" help:"What the hash of manifest.json must be, as committed."`
+	HashesOnly bool   `help:"Compare hashes only; needs no key."`
+	Sample     int    `default:"0" placeholder:"N" help:"Detect the marks of N images only, spread evenly; 0 means all."`
+}
+
+// Help gives an example.
+func (deliverVerifyCmd) Help() string {
+	return `Compares every hash, and detects the marks. Exit code 0: nothing differs. 1: the JSON lists what differs.
+
+Example: filigrane deliver verify /deliveries/acme-2026 --sample 100`
+}
+
+// Run verifies.
+func (c *deliverVerifyCmd) Run(s *session) error {
+	st, err := openExisting(c.Dir)
+	if err != nil {
+		return inputError{err}
+	}
+	defer st.Close()
+	opt := delivery.VerifyOptions{ManifestSHA256: c.Manifest, Sample: c.Sample, Workers: s.jobs()}
+	if !c.HashesOnly {
+		if opt.Keys, err = c.keys(s, st); err != nil {
+			return err
+		}
+	}
+	v, err := delivery.Verify(s.ctx, st, opt)
+	if err != nil {
+		if s.ctx.Err() != nil {
+			return s.ctx.Err()
+		}
+		return inputError{err}
+	}
+	v.Differences = notNil(v.Differences)
+	if err := s.emit(v); err != nil {
+		return err
+	}
+	if !v.OK() {
+		s.note("%d differences", len(v.Differences))
+		return errNotFound
+	}
+	return nil
+}
+
+// keys derives the delivery's keys, and refuses a master key that is not its own.
+func (c *deliverVerifyCmd) keys(s *session, st store.Store) (*mark.Keys, error) {
+	d, err := delivery.Open(s.ctx, st)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	ws, err := s.workspace()
+	if err != nil && registry.KindOf(err) != registry.KindNoWorkspace {
+		return nil, err
+	}
+	key, source, err := s.key(ws)
+	if err != nil {
+		return nil, fmt.Errorf("%w; or compare hashes only with --hashes-only", err)
+	}
+	own := key.Delivery(d.Parameters.Path)
+	if own.Fingerprint() != d.Parameters.KeyFingerprint {
+		return nil, badInput("the key of %s is not the one this delivery was made with; give the right one, or --hashes-only", source)
+	}
+	ks := own.Keys()
+	return &ks, nil
+}

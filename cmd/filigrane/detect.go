@@ -1,0 +1,382 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"image"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// detectCmd is "filigrane detect".
+type detectCmd struct {
+	Files []string `arg:"" optional:"" name:"file" help:"Pictures, folders or patterns; '-' is standard input."`
+	Input []string `short:"i" sep:"none" placeholder:"FILE" help:"The same as FILE."`
+
+	Delivery []string `short:"D" sep:"none" placeholder:"DIR" help:"A delivery's folder, repeatable. Default: all deliveries the workspace knows; their number multiplies M."`
+	Together bool     `help:"Read all pictures folded into one: outputs of one model, neither scaled nor cut since. Finds weaker marks."`
+	FWER     float64  `name:"fwer" default:"1e-6" placeholder:"P" help:"The accepted chance of any false attribution per reading. Default 1e-6, the level of evidence; payouts use 1e-3."`
+	Decoys   int      `default:"0" placeholder:"N" help:"Read with N keys that were never used too, and rank the real one among them."`
+	Seed     string   `placeholder:"TEXT" help:"Draws the decoy keys; choose it after the pictures are known."`
+	Detailed bool     `short:"d" help:"Add the full reading of every delivery, and the alignment of readings that found nothing."`
+}
+
+// Help explains the answer.
+func (detectCmd) Help() string {
+	return `Prints one JSON line per picture: "verdict" is attributed, absent or ambiguous. p bounds the chance of such a reading without a mark, over everything that could have been named. No size, length or variant has to be known; scale, crop, flip and quarter turns are searched.
+
+A concept is named "via": "read" from its own mark, or "work": the picture is a copy of a delivered file, whose concepts the manifest gives; that is no evidence of training.
+
+Exit code 0: something attributed in at least one input. 1: nothing in any. 2: an input could not be read; the others were.
+
+Example: filigrane detect suspects/ --fwer 1e-6
+Example: filigrane detect --together outputs/*.png -D /deliveries/acme`
+}
+
+// detection is the answer for one picture, or several together.
+type detection struct {
+	File       string             `json:"file,omitempty"`
+	Files      []string           `json:"files,omitempty"` // --together
+	Error      *errorJSON         `json:"error,omitempty"`
+	Skipped    *errorJSON         `json:"skipped,omitempty"` // found in a folder and no picture
+	Verdict    detect.Verdict     `json:"verdict,omitempty"`
+	Reason     string             `json:"reason,omitempty"`
+	Delivery   *deliveryFinding   `json:"delivery,omitempty"`
+	Concepts   []conceptFinding   `json:"concepts,omitempty"`
+	Work       *workFinding       `json:"work,omitempty"`
+	Alignment  *alignment         `json:"alignment,omitempty"`
+	FWER       float64            `json:"fwer,omitempty"`
+	Keys       int                `json:"keys,omitempty"` // deliveries tried
+	Trials     *detect.Trials     `json:"trials,omitempty"`
+	Detectable *detect.Detectable `json:"detectable,omitempty"` // the weakest marks that would have been found
+	Decoys     *decoyRank         `json:"decoys,omitempty"`
+	Also       []also             `json:"also,omitempty"` // other deliveries found in the same picture
+	Readings   []detailed         `json:"readings,omitempty"`
+}
+
+type deliveryFinding struct {
+	mark.Path
+	Dir   string  `json:"dir,omitempty"`
+	Found bool    `json:"found"`
+	T     float64 `json:"t"`
+	P     float64 `json:"p"`
+}
+
+type conceptFinding struct {
+	Number int     `json:"number"`
+	ID     string  `json:"id,omitempty"`
+	Name   string  `json:"name,omitempty"`
+	T      float64 `json:"t"`
+	P      float64 `json:"p"`
+	Share  float64 `json:"share,omitempty"`
+	Via    string  `json:"via"`
+}
+
+// Ways to name a concept.
+const (
+	viaRead = "read"
+	viaWork = "work"
+)
+
+type workFinding struct {
+	Number int     `json:"number"`
+	ID     string  `json:"id,omitempty"`
+	Path   string  `json:"path,omitempty"`
+	T      float64 `json:"t"`
+	P      float64 `json:"p"`
+}
+
+type alignment struct {
+	detect.Alignment
+	Words string `json:"words"`
+}
+
+type also struct {
+	Path    mark.Path      `json:"path"`
+	Dir     string         `json:"dir,omitempty"`
+	Verdict detect.Verdict `json:"verdict"`
+	P       float64        `json:"p"`
+}
+
+type detailed struct {
+	Path    mark.Path      `json:"path"`
+	Dir     string         `json:"dir,omitempty"`
+	Reading detect.Reading `json:"reading"`
+}
+
+// decoyRank compares the real key with keys that were never used, each read in full with its own alignment.
+type decoyRank struct {
+	Seed string `json:"seed"`
+	N    int    `json:"n"`
+	// Rank is 1 if no decoy reached the smallest p of the real reading; PRank = Keys * Rank / (N+1) bounds
+	// the chance of so good a rank if the real keys were like them.
+	Rank  int     `json:"rank"`
+	PRank float64 `json:"p_rank"`
+	BestP float64 `json:"best_decoy_p"`
+}
+
+// Run reads every input.
+func (c *detectCmd) Run(s *session) error {
+	if !(c.FWER > 0 && c.FWER < 1) || c.Decoys < 0 || c.Decoys > 100000 {
+		return badInput("out of range: --fwer is between 0 and 1, --decoys 0 to 100000")
+	}
+	if c.Decoys > 0 && c.Seed == "" {
+		return badInput("--decoys needs a --seed: any text, chosen after the pictures are known")
+	}
+	all, err := inputs(append(slices.Clone(c.Input), c.Files...))
+	if err != nil {
+		return err
+	}
+	d := &detector{session: s, cmd: c}
+	if err := d.open(); err != nil {
+		return err
+	}
+	if c.Together {
+		return d.together(all)
+	}
+	return d.each(all)
+}
+
+// detector reads pictures for one command.
+type detector struct {
+	*session
+	cmd    *detectCmd
+	scopes []*scope
+	decoys []*detect.Reader
+
+	attributed, failed, answered bool
+}
+
+// options are those of every reader of this command.
+func (d *detector) options(resolution int) detect.Options {
+	return detect.Options{Resolution: resolution, FWER: d.cmd.FWER, Keys: len(d.scopes)}
+}
+
+// each reads every picture by itself, several at once, and prints the answers in order.
+func (d *detector) each(all []input) error {
+	bar := d.progress("reading", len(all))
+	type numbered struct {
+		i int
+		a *detection
+	}
+	ready := make(chan numbered)
+	go func() {
+		defer close(ready)
+		eachOf(d.ctx, d.jobs(), len(all), func(i int) { ready <- numbered{i, d.one(all[i])} })
+	}()
+	waiting := map[int]*detection{}
+	next := 0
+	var err error
+	for r := range ready { // to the end also after an error, or readers would hang
+		bar.add(1)
+		waiting[r.i] = r.a
+		for a, ok := waiting[next]; ok && err == nil; a, ok = waiting[next] {
+			err = d.print(a)
+			delete(waiting, next)
+			next++
+		}
+	}
+	bar.done()
+	if err != nil {
+		return err
+	}
+	return d.outcome()
+}
+
+func (d *detector) print(a *detection) error {
+	switch {
+	case a.Error != nil:
+		d.failed = true
+		d.note("%s: %s", a.File, a.Error.Detail)
+	case a.Verdict == detect.Attributed:
+		d.attributed = true
+	}
+	d.answered = d.answered || a.Verdict != ""
+	return d.emit(a)
+}
+
+func (d *detector) outcome() error {
+	switch {
+	case d.ctx.Err() != nil:
+		return d.ctx.Err()
+	case d.failed:
+		return errTold
+	case !d.answered:
+		return badInput("none of the files is a picture")
+	case !d.attributed:
+		return errNotFound
+	}
+	return nil
+}
+
+// load reads and decodes an input; the answer is not nil if that failed.
+func (d *detector) load(in input) (*raster.Picture, *detection) {
+	data, err := d.read(in)
+	var p *raster.Picture
+	if err == nil {
+		p, err = raster.Decode(data, raster.DefaultLimits())
+	}
+	switch {
+	case err == nil:
+		return p, nil
+	case otherFile(in, err):
+		return nil, &detection{File: in.path, Skipped: errorOf(err)}
+	}
+	return nil, &detection{File: in.path, Error: errorOf(err)}
+}
+
+// one reads one picture.
+func (d *detector) one(in input) *detection {
+	p, failed := d.load(in)
+	if failed != nil {
+		return failed
+	}
+	a, err := d.answer([]image.Image{p.Image})
+	if err != nil {
+		return &detection{File: in.path, Error: &errorJSON{"too_small", strings.TrimPrefix(err.Error(), "detect: ")}}
+	}
+	a.File = in.path
+	return a
+}
+
+// together reads all pictures folded into one.
+func (d *detector) together(all []input) error {
+	var imgs []image.Image
+	var names []string
+	for _, in := range all {
+		p, failed := d.load(in)
+		if failed != nil {
+			if err := d.print(failed); err != nil {
+				return err
+			}
+			continue
+		}
+		imgs, names = append(imgs, p.Image), append(names, in.path)
+	}
+	if len(imgs) > 0 {
+		a, err := d.answer(imgs)
+		if err != nil {
+			a = &detection{Error: &errorJSON{"too_small", strings.TrimPrefix(err.Error(), "detect: ")}}
+		}
+		a.Files = names
+		if err := d.print(a); err != nil {
+			return err
+		}
+	}
+	return d.outcome()
+}
+
+// answer reads pictures with every key in scope and reports the best delivery.
+func (d *detector) answer(imgs []image.Image) (*detection, error) {
+	readings := make([]detect.Reading, len(d.scopes))
+	best := 0
+	for i, sc := range d.scopes {
+		r, err := sc.reader.Read(imgs...)
+		if err != nil {
+			return nil, err
+		}
+		readings[i] = r
+		if better(&readings[i], &readings[best]) {
+			best = i
+		}
+	}
+	a := d.describe(d.scopes[best], &readings[best])
+	for i := range readings {
+		r, sc := &readings[i], d.scopes[i]
+		if i != best && r.Verdict != detect.Absent {
+			a.Also = append(a.Also, also{sc.Path, sc.Dir, r.Verdict, least(r)})
+		}
+		if d.cmd.Detailed {
+			a.Readings = append(a.Readings, detailed{sc.Path, sc.Dir, *r})
+		}
+	}
+	return a, d.rank(a, least(&readings[best]), imgs)
+}
+
+// least is the smallest p of a reading.
+func least(r *detect.Reading) float64 {
+	p := min(r.Delivery.P, r.Best.P, r.Work.P)
+	for _, c := range r.Concepts {
+		p = min(p, c.P)
+	}
+	return p
+}
+
+// better orders readings: attributed first, then by the smallest p.
+func better(a, b *detect.Reading) bool {
+	if x, y := a.Verdict == detect.Attributed, b.Verdict == detect.Attributed; x != y {
+		return x
+	}
+	return least(a) < least(b)
+}
+
+// describe gives names to what a reading found.
+func (d *detector) describe(sc *scope, r *detect.Reading) *detection {
+	a := &detection{Verdict: r.Verdict, Reason: r.Reason, FWER: r.FWER, Keys: len(d.scopes), Trials: &r.Trials, Detectable: &r.Detectable,
+		Delivery: &deliveryFinding{Path: sc.Path, Dir: sc.Dir, Found: r.DeliveryFound(), T: r.Delivery.T, P: r.Delivery.P}}
+	if r.Verdict != detect.Absent || d.cmd.Detailed {
+		a.Alignment = &alignment{r.Alignment, undone(r.Alignment)}
+	}
+	for _, f := range r.Concepts {
+		id, name := sc.names.concept(f.Number)
+		a.Concepts = append(a.Concepts, conceptFinding{f.Number, id, name, f.T, f.P, f.Share, viaRead})
+	}
+	if !r.WorkFound() {
+		return a
+	}
+	w := sc.names.work(r.Work.Number)
+	a.Work = &workFinding{Number: r.Work.Number, ID: w.id, Path: w.path, T: r.Work.T, P: r.Work.P}
+	for _, n := range w.concepts {
+		if !slices.ContainsFunc(a.Concepts, func(c conceptFinding) bool { return c.Number == n }) {
+			id, name := sc.names.concept(n)
+			a.Concepts = append(a.Concepts, conceptFinding{n, id, name, r.Work.T, r.Work.P, 0, viaWork})
+		}
+	}
+	return a
+}
+
+// rank reads the pictures with the decoy keys.
+func (d *detector) rank(a *detection, p float64, imgs []image.Image) error {
+	if len(d.decoys) == 0 {
+		return nil
+	}
+	out := &decoyRank{Seed: d.cmd.Seed, N: len(d.decoys), Rank: 1, BestP: 1}
+	for _, reader := range d.decoys {
+		if err := d.ctx.Err(); err != nil {
+			return nil // the run ends anyway
+		}
+		r, err := reader.Read(imgs...)
+		if err != nil {
+			return err
+		}
+		q := least(&r)
+		out.BestP = math.Min(out.BestP, q)
+		if q <= p {
+			out.Rank++
+		}
+	}
+	out.PRank = math.Min(1, float64(len(d.scopes)*out.Rank)/float64(out.N+1))
+	a.Decoys = out
+	return nil
+}
+
+// decoyKeys draws n keys from a seed: SHA-256 of "filigrane/decoy/v1", a zero byte, the seed's length and bytes,
+// and the number, both numbers in 8 bytes, big endian.
+func decoyKeys(seed string, n int) []mark.Key {
+	var list []mark.Key
+	for i := range n {
+		text := append([]byte("filigrane/decoy/v1\x00"), binary.BigEndian.AppendUint64(nil, uint64(len(seed)))...)
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(append(text, seed...), uint64(i)))
+		k, err := mark.NewKey(sum[:])
+		if err != nil {
+			panic("filigrane: " + err.Error())
+		}
+		list = append(list, k)
+	}
+	return list
+}

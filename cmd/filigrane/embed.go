@@ -1,0 +1,492 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/embed"
+	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/signal"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// keyPath are the flags that name a delivery's key, besides bank and catalogue.
+type keyPath struct {
+	Licence string `default:"internal" placeholder:"ID" help:"The licence: part of the key's path. Default ${default}."`
+	Purpose string `default:"training" placeholder:"WORD" help:"The purpose: part of the key's path. Default ${default}."`
+	Epoch   int    `default:"1" placeholder:"N" help:"The epoch: part of the key's path; another one gives new keys. Default ${default}."`
+}
+
+// noLicence is the default of --licence.
+const noLicence = "internal"
+
+// path completes the path, or says what is wrong with the flags.
+func (k keyPath) path(bank, catalogue string) (mark.Path, error) {
+	for name, v := range map[string]string{"--licence": k.Licence, "--purpose": k.Purpose} {
+		if registry.CheckBank(v) != nil {
+			return mark.Path{}, badInput("%s %q: give 1 to 128 bytes of printable text", name, v)
+		}
+	}
+	if k.Epoch < 1 {
+		return mark.Path{}, badInput("--epoch %d: epochs count from 1", k.Epoch)
+	}
+	return mark.Path{Bank: bank, Catalogue: catalogue, Licence: k.Licence, Purpose: k.Purpose, Epoch: k.Epoch}, nil
+}
+
+// embedCmd is "filigrane embed".
+type embedCmd struct {
+	Hosts []string `arg:"" optional:"" name:"host" help:"Pictures, folders or patterns to mark."`
+	Input []string `short:"i" sep:"none" placeholder:"FILE" help:"The same as HOST."`
+
+	Output  string   `short:"o" required:"" placeholder:"OUT" help:"The file to write, or a folder for several. Its ending chooses the format of a single file."`
+	Force   bool     `short:"f" help:"Overwrite existing files; never the input."`
+	Sidecar bool     `short:"s" help:"Write the report beside each output as OUT.filigrane.json."`
+	Concept []string `sep:"none" placeholder:"NAME" help:"A concept by ID, name or number; up to 4. Default: those of the work in the catalogue; 'none' for none."`
+	Work    string   `default:"auto" placeholder:"WORK" help:"The work's ID, path or number. Default 'auto': the work of the catalogue with the host's bytes; 'none' for none."`
+
+	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue: part of the key's path, and where names come from. Default: the latest version of the only one."`
+	keyPath
+	Preset     string `default:"standard" help:"The strength: gentle (45 dB), standard (42), strong (38). Default ${default}."`
+	Resolution int    `short:"r" default:"1024" placeholder:"R" help:"The short side, in pixels, at which the trainer will see the picture. Default ${default}."`
+	Format     string `default:"auto" enum:"auto,source,png,jpeg,webp,tiff" help:"auto (from OUT's ending, else as the source), source, png, jpeg, webp (lossless) or tiff."`
+	Quality    int    `default:"0" placeholder:"Q" help:"JPEG quality 1 to 100 instead of the source's."`
+}
+
+// Help gives an example.
+func (embedCmd) Help() string {
+	return `Marks pictures outside a delivery. Format, quality and metadata stay as they were. What was written is read back and detected; a picture whose mark cannot be found is marked more strongly, down to 38 dB, and refused if that does not help. The path of the key is kept in the workspace, so that 'detect' finds it.
+
+Example: filigrane embed lake.jpg -o marked/lake.jpg --concept semantic/lakes`
+}
+
+// embedJSON is the report of one marked picture.
+type embedJSON struct {
+	File       string        `json:"file"`
+	Output     string        `json:"output,omitempty"`
+	Error      *errorJSON    `json:"error,omitempty"`
+	Path       *mark.Path    `json:"path,omitempty"`
+	Profile    int           `json:"profile,omitempty"`
+	Resolution int           `json:"resolution,omitempty"`
+	Preset     string        `json:"preset,omitempty"`
+	Concepts   []named       `json:"concepts,omitempty"`
+	Work       *named        `json:"work,omitempty"`
+	PSNRDB     float64       `json:"psnr_db,omitempty"` // host against the file re-read
+	SSIM       float64       `json:"ssim,omitempty"`
+	Embedding  *embed.Report `json:"embedding,omitempty"`
+	Attempts   int           `json:"attempts,omitempty"`
+	Format     string        `json:"format,omitempty"`
+	Bytes      int           `json:"bytes,omitempty"`
+	HostBytes  int           `json:"host_bytes,omitempty"`
+	Verified   *verifiedJSON `json:"verified,omitempty"`
+}
+
+type named struct {
+	Number int    `json:"number"`
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+}
+
+// verifiedJSON is what reading the written file gave.
+type verifiedJSON struct {
+	DeliveryT float64          `json:"delivery_t"`
+	Concepts  []detect.Finding `json:"concepts"`
+	Work      *detect.Finding  `json:"work,omitempty"`
+}
+
+// embedder marks the pictures of one command.
+type embedder struct {
+	*session
+	cmd    *embedCmd
+	cat    *registry.Catalogue // nil: none
+	book   *concepts.Codebook
+	path   mark.Path
+	preset mark.Preset
+	books  *mark.Books
+	reader *detect.Reader
+	inputs []input
+	isDir  bool // OUT is a folder
+	taken  map[string]string
+}
+
+// Run marks every input.
+func (c *embedCmd) Run(s *session) error {
+	e, err := c.prepare(s)
+	if err != nil {
+		return err
+	}
+	bar := s.progress("marking", len(e.inputs))
+	failed := 0
+	for _, in := range e.inputs {
+		if err := s.ctx.Err(); err != nil {
+			bar.done()
+			return err
+		}
+		rep, err := e.one(in)
+		bar.add(1)
+		switch {
+		case err != nil && otherFile(in, err):
+			s.note("%s is no picture; left out", in.path)
+			continue
+		case err != nil && codeOf(err) == exitInternal:
+			bar.done()
+			return err
+		case err != nil:
+			failed++
+			rep = &embedJSON{File: in.path, Error: errorOf(err)}
+			s.note("%s: %s", in.path, rep.Error.Detail)
+		}
+		if err := s.emit(rep); err != nil {
+			return err
+		}
+	}
+	bar.done()
+	if failed > 0 {
+		return errTold
+	}
+	return nil
+}
+
+// prepare checks all flags, and keeps the key's path in the workspace before the first mark is made.
+func (c *embedCmd) prepare(s *session) (*embedder, error) {
+	e := &embedder{session: s, cmd: c, taken: map[string]string{}}
+	var err error
+	if e.inputs, err = inputs(append(slices.Clone(c.Input), c.Hosts...)); err != nil {
+		return nil, err
+	}
+	if e.preset, err = mark.PresetByName(c.Preset); err != nil {
+		return nil, inputError{err}
+	}
+	if c.Resolution < mark.CellSize || c.Quality < 0 || c.Quality > 100 || len(c.Concept) > mark.MaxSuperposed {
+		return nil, badInput("out of range: --resolution is at least %d, --quality 1 to 100, at most %d concepts", mark.CellSize, mark.MaxSuperposed)
+	}
+	info, err := os.Stat(c.Output)
+	e.isDir = err == nil && info.IsDir() || len(e.inputs) > 1 || e.inputs[0].found || strings.HasSuffix(c.Output, "/")
+	if e.isDir && err == nil && !info.IsDir() {
+		return nil, badInput("-o %s is a file, but there are several inputs; name a folder", c.Output)
+	}
+	ws, release, err := s.locked()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	key, err := s.embeddingKey(ws)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.names(ws); err != nil {
+		return nil, err
+	}
+	p := mark.Profile1()
+	ks := key.Delivery(e.path).Keys()
+	e.books = mark.NewBooks(p, ks)
+	e.reader = detect.NewReader(p, ks, detect.Options{Resolution: c.Resolution, Scales: []float64{}})
+	return e, ws.AddDelivery(registry.Delivery{Path: e.path, Profile: p.ID, Resolution: c.Resolution})
+}
+
+// noCatalogue stands in the key's path where a workspace has no catalogue.
+const noCatalogue = "none@1"
+
+// names finds the catalogue, the codebook and the key's path.
+func (e *embedder) names(ws *registry.Registry) (err error) {
+	if e.book, err = ws.Codebook(); err != nil {
+		return err
+	}
+	name := noCatalogue
+	refs, err := ws.Catalogues()
+	if err != nil {
+		return err
+	}
+	if e.cmd.Catalogue != "" || len(refs) > 0 {
+		if e.cat, err = catalogue(ws, e.cmd.Catalogue); err != nil {
+			return err
+		}
+		c := e.cat.Catalogue()
+		name = registry.Ref{Name: c.Name, Version: c.Version}.String()
+	}
+	e.path, err = e.cmd.path(ws.Bank(), name)
+	return err
+}
+
+// one marks one picture.
+func (e *embedder) one(in input) (*embedJSON, error) {
+	data, err := e.read(in)
+	if err != nil {
+		return nil, err
+	}
+	p, err := raster.Decode(data, raster.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	out, opt, err := e.target(in, p)
+	if err != nil {
+		return nil, err
+	}
+	work, err := e.work(data)
+	if err != nil {
+		return nil, err
+	}
+	list, err := e.conceptsOf(work)
+	if err != nil {
+		return nil, err
+	}
+	rep := &embedJSON{File: in.path, Output: out, Path: &e.path, Profile: mark.Profile1().ID, Resolution: e.cmd.Resolution, Preset: e.preset.Name,
+		Concepts: list, HostBytes: len(data)}
+	if work.Number > 0 {
+		rep.Work = &work
+	}
+	if len(list) == 0 && work.Number == 0 {
+		e.note("%s: neither a concept nor a work: only the delivery can be found in it", in.path)
+	}
+	file, err := e.loop(p, opt, rep)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
+		return nil, err
+	}
+	if err := registry.WriteFile(out, file, 0o644); err != nil {
+		return nil, err
+	}
+	if e.cmd.Sidecar {
+		text, err := e.marshal(rep)
+		if err != nil {
+			return nil, err
+		}
+		return rep, registry.WriteFile(out+sidecarSuffix, text, 0o644)
+	}
+	return rep, nil
+}
+
+const sidecarSuffix = ".filigrane.json"
+
+// target says where and how a picture is written, and refuses to overwrite.
+func (e *embedder) target(in input, p *raster.Picture) (string, raster.EncodeOptions, error) {
+	opt := raster.EncodeOptions{Format: p.Format, Quality: e.cmd.Quality}
+	byName, known := formatOf(e.cmd.Output)
+	switch {
+	case e.cmd.Format != "auto" && e.cmd.Format != "source":
+		opt.Format = raster.Format(e.cmd.Format)
+	case e.cmd.Format == "auto" && !e.isDir && known:
+		opt.Format = byName
+	}
+	if opt.Format == raster.WebP && p.Format != raster.WebP {
+		opt.Lossless = true
+	}
+	out := e.cmd.Output
+	if e.isDir {
+		out = filepath.Join(e.cmd.Output, in.rel)
+		if was, ok := formatOf(out); !ok || was != opt.Format {
+			out = strings.TrimSuffix(out, filepath.Ext(out)) + opt.Format.Extension()
+		}
+	}
+	if other, ok := e.taken[out]; ok {
+		return "", opt, badInput("%s would be written for %s and for %s; rename one or write them apart", out, other, in.path)
+	}
+	e.taken[out] = in.path
+	files := []string{out}
+	if e.cmd.Sidecar {
+		files = append(files, out+sidecarSuffix)
+	}
+	for _, name := range files {
+		if err := e.free(name); err != nil {
+			return "", opt, err
+		}
+	}
+	return out, opt, nil
+}
+
+// free refuses a name that is an input, or exists and may not be overwritten.
+func (e *embedder) free(name string) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, in := range e.inputs {
+		if host, err := os.Stat(in.path); err == nil && os.SameFile(host, info) {
+			return badInput("%s is an input; masters are never written over: choose another output", name)
+		}
+	}
+	if !e.cmd.Force {
+		return badInput("%s exists; give --force to overwrite it, or choose another output", name)
+	}
+	return nil
+}
+
+// work finds the work that the host is, number 0 for none.
+func (e *embedder) work(data []byte) (named, error) {
+	switch {
+	case e.cmd.Work == "none", e.cmd.Work == "auto" && e.cat == nil:
+		return named{}, nil
+	case e.cmd.Work == "auto":
+		sum := sha256.Sum256(data)
+		w, ok := e.cat.Work(concepts.NewWorkID(sum))
+		if !ok || w.SHA256 != hex.EncodeToString(sum[:]) {
+			return named{}, nil
+		}
+		n, _ := e.book.WorkNumber(w.ID)
+		return named{n, string(w.ID), w.Title}, nil
+	}
+	if len(e.inputs) > 1 {
+		return named{}, badInput("--work %s names one work, but there are several inputs; use auto or none", e.cmd.Work)
+	}
+	if e.cat != nil {
+		w, err := findWork(e.cat.Frozen, e.book, e.cmd.Work)
+		if err == nil {
+			n, _ := e.book.WorkNumber(w.ID)
+			return named{n, string(w.ID), w.Title}, nil
+		}
+		if !errors.Is(err, errNoWork) {
+			return named{}, err
+		}
+	}
+	if n, err := strconv.Atoi(e.cmd.Work); err == nil && n >= 1 && n <= mark.MaxWorks {
+		id, _ := e.book.WorkName(n)
+		return named{Number: n, ID: string(id)}, nil
+	}
+	return named{}, badInput("--work %q: no such work; give an ID, a path, a number, auto or none", e.cmd.Work)
+}
+
+// conceptsOf finds the concepts to mark: those of the flags, else the work's own.
+func (e *embedder) conceptsOf(work named) ([]named, error) {
+	names := map[concepts.ConceptID]string{}
+	if e.cat != nil {
+		for _, c := range e.cat.Catalogue().Concepts {
+			names[c.ID] = c.Name
+		}
+	}
+	var list []named
+	if len(e.cmd.Concept) == 0 && e.cat != nil && work.ID != "" {
+		for _, id := range e.cat.ConceptsOf(concepts.WorkID(work.ID)) {
+			n, _ := e.book.ConceptNumber(id)
+			list = append(list, named{n, string(id), names[id]})
+		}
+		return list, nil
+	}
+	for _, text := range e.cmd.Concept {
+		if text == "none" {
+			continue
+		}
+		c, err := e.concept(text, names)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(list, func(o named) bool { return o.Number == c.Number }) {
+			return nil, badInput("--concept %s is given twice", text)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// concept finds a concept by ID, name or number.
+func (e *embedder) concept(text string, names map[concepts.ConceptID]string) (named, error) {
+	if n, ok := e.book.ConceptNumber(concepts.ConceptID(text)); ok {
+		return named{n, text, names[concepts.ConceptID(text)]}, nil
+	}
+	var fits []named
+	for id, name := range names {
+		if strings.EqualFold(name, text) {
+			n, _ := e.book.ConceptNumber(id)
+			fits = append(fits, named{n, string(id), name})
+		}
+	}
+	if len(fits) == 1 {
+		return fits[0], nil
+	}
+	if len(fits) > 1 {
+		return named{}, badInput("--concept %q is the name of several concepts; give an ID such as %s", text, fits[0].ID)
+	}
+	if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= mark.MaxConcepts {
+		id, _ := e.book.ConceptName(n)
+		return named{n, string(id), names[id]}, nil
+	}
+	return named{}, badInput("--concept %q: no such concept; 'filigrane concepts list' shows them", text)
+}
+
+// loop marks, encodes, reads back and detects, more strongly each time, until the mark is found or the floor
+// is passed.
+func (e *embedder) loop(p *raster.Picture, opt raster.EncodeOptions, rep *embedJSON) ([]byte, error) {
+	var n mark.Names
+	for _, c := range rep.Concepts {
+		n.Concepts = append(n.Concepts, c.Number)
+	}
+	if rep.Work != nil {
+		n.Work = rep.Work.Number
+	}
+	cell := mark.NewCell(mark.Profile1(), e.books, n)
+	host := p.Image
+	last := "the mark was not found"
+	for db := e.preset.PSNRDB; db >= mark.FloorPSNR; db-- {
+		rep.Attempts++
+		marked, er, err := embed.Mark(host, cell, embed.Options{PSNRDB: db, Resolution: e.cmd.Resolution})
+		if err != nil {
+			return nil, badInput("%s", strings.TrimPrefix(err.Error(), "embed: "))
+		}
+		out := *p
+		out.Image = marked
+		var file bytes.Buffer
+		if err := raster.Encode(&file, &out, opt); err != nil {
+			return nil, err
+		}
+		again, err := raster.Decode(file.Bytes(), raster.DefaultLimits())
+		if err != nil {
+			return nil, err
+		}
+		reading, err := e.reader.Read(again.Image)
+		if err != nil {
+			return nil, inputError{err}
+		}
+		if last = missing(&reading, n); last == "" {
+			rep.Embedding, rep.Format, rep.Bytes = &er, string(again.Format), file.Len()
+			rep.PSNRDB, rep.SSIM = signal.PSNR(host, again.Image), signal.SSIM(host, again.Image)
+			rep.Verified = &verifiedJSON{DeliveryT: reading.Delivery.T, Concepts: notNil(reading.Concepts)}
+			if reading.WorkFound() {
+				rep.Verified.Work = &reading.Work
+			}
+			return file.Bytes(), nil
+		}
+	}
+	return nil, badInput("at %.0f dB, the floor, %s; nothing was written: the picture may be too even or too small, or its format too lossy", mark.FloorPSNR, last)
+}
+
+// alwaysNamed is how many concepts one picture must name by itself. With more, their shares of the lattice are
+// too small to be sure of; then, and where the work tells the others, one must be named.
+const alwaysNamed = 2
+
+// missing says what a reading lacks of what was embedded, "" for nothing.
+func missing(r *detect.Reading, n mark.Names) string {
+	found := 0
+	for _, f := range r.Concepts {
+		if !slices.Contains(n.Concepts, f.Number) {
+			return "another concept was read"
+		}
+		found++
+	}
+	need := len(n.Concepts)
+	if need > alwaysNamed || need > 0 && n.Work > 0 {
+		need = 1
+	}
+	switch {
+	case !r.DeliveryFound():
+		return "the delivery's mark was not found"
+	case n.Work > 0 && !(r.WorkFound() && r.Work.Number == n.Work):
+		return "the work's mark was not found"
+	case found < need:
+		return "not all concepts were found"
+	}
+	return ""
+}

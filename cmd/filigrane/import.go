@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
+)
+
+// importCmd is "filigrane import".
+type importCmd struct {
+	Dir       string `arg:"" help:"The folder of masters, or one below it."`
+	CSV       string `name:"csv" placeholder:"FILE" help:"The bank's table: a column \"file\" with paths below the folder of masters; title, creator, keywords, rights_holder and columns of your own. Kept in the workspace until another is given."`
+	Checksum  bool   `help:"Read every file again, not only those whose size or time changed."`
+	MoveRoot  bool   `help:"The masters have moved: DIR is the new place of the whole folder."`
+	refusals  []refusalJSON
+	saveEvery time.Duration
+}
+
+// Help explains what is and is not taken.
+func (importCmd) Help() string {
+	return `Pictures are recognised by their content. Title, creator, keywords and rights come from XMP, IPTC and EXIF; the table has the last word. Files that cannot be used are listed with a reason: truncated, cmyk, animated, too_large, not_an_image, hidden, duplicate and so on. They do not change the exit code as long as one picture was taken.
+
+Importing again only reads what changed and says what was added, changed, moved, and is missing.
+
+Example: filigrane import /photos --csv /photos/metadata.csv`
+}
+
+// refusalJSON is a file that was not taken.
+type refusalJSON struct {
+	File   string `json:"file"`
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+}
+
+// importJSON is the report of an import.
+type importJSON struct {
+	Root      string        `json:"root"`
+	Works     int           `json:"works"` // usable now
+	Added     int           `json:"added"`
+	Changed   int           `json:"changed"`
+	Moved     int           `json:"moved"`
+	Unchanged int           `json:"unchanged"`
+	Missing   []string      `json:"missing"`
+	Reserved  []string      `json:"reserved"` // works whose metadata forbids training
+	Refusals  []refusalJSON `json:"refusals"`
+	Table     *tableJSON    `json:"table,omitempty"`
+}
+
+// tableJSON says how the bank's table fits the files.
+type tableJSON struct {
+	Rows            int            `json:"rows"`
+	RowsWithoutFile []string       `json:"rows_without_file"`
+	FilesWithoutRow []string       `json:"files_without_row"`
+	Conflicts       []conflictJSON `json:"conflicts"`
+}
+
+type conflictJSON struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Field   string `json:"field"`
+	InFile  string `json:"in_file"`
+	InTable string `json:"in_table"`
+}
+
+// Run imports.
+func (c *importCmd) Run(s *session) error {
+	if c.saveEvery == 0 {
+		c.saveEvery = 30 * time.Second
+	}
+	ws, release, err := s.locked()
+	if err != nil {
+		return err
+	}
+	defer release()
+	dir, root, err := c.place(ws)
+	if err != nil {
+		return err
+	}
+	old, err := ws.Records()
+	if err != nil {
+		return err
+	}
+	w := &walker{root: root, own: ownPaths(ws)}
+	if err := w.walk(dir); err != nil {
+		return err
+	}
+	c.refusals = w.refusals
+	if len(w.files) == 0 {
+		return badInput("no file in %s can be a picture (%d refused); check the folder", dir, len(c.refusals))
+	}
+	if c.CSV != "" {
+		text, err := os.ReadFile(c.CSV)
+		if err != nil {
+			return badInput("--csv: %w", err)
+		}
+		if err := ws.SaveTable(text); err != nil {
+			return badInput("--csv %s: %w", c.CSV, err)
+		}
+	}
+	m := newMerger(old, w.below(dir), c.Checksum)
+	if err := c.readAll(s, ws, root, w.files, m); err != nil {
+		return err
+	}
+	return c.finish(s, ws, root, m)
+}
+
+// place gives the folder to walk and the root it belongs to, both absolute and without links.
+func (c *importCmd) place(ws *registry.Registry) (dir, root string, err error) {
+	abs, err := filepath.Abs(c.Dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(abs)
+	}
+	if err != nil {
+		return "", "", badInput("folder %s: %w", c.Dir, err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return "", "", badInput("%s is not a folder; name the folder that holds the masters", c.Dir)
+	}
+	root = ws.Root()
+	if root == "" || c.MoveRoot {
+		root = dir
+	}
+	if dir != root && !strings.HasPrefix(dir, strings.TrimSuffix(root, string(filepath.Separator))+string(filepath.Separator)) {
+		return "", "", badInput("%s is not in %s, where this workspace's masters lie; import a folder below it, use another workspace, or --move-root if the masters have moved", dir, root)
+	}
+	return dir, root, nil
+}
+
+// ownPaths lists what below a folder of masters is not a master: the workspace's own files and deliveries.
+func ownPaths(ws *registry.Registry) map[string]bool {
+	own := map[string]bool{}
+	real := func(p string) string {
+		if abs, err := filepath.Abs(p); err == nil {
+			p = abs
+		}
+		if r, err := filepath.EvalSymlinks(p); err == nil {
+			return r
+		}
+		return p
+	}
+	for _, name := range registry.OwnNames() {
+		own[filepath.Join(real(ws.Dir()), name)] = true
+	}
+	if ds, err := ws.Deliveries(); err == nil {
+		for _, d := range ds {
+			if d.Dir != "" {
+				own[real(d.Dir)] = true
+			}
+		}
+	}
+	return own
+}
+
+// readAll reads what is new or changed, several files at once, and saves what is known every now and then.
+func (c *importCmd) readAll(s *session, ws *registry.Registry, root string, files []found, m *merger) error {
+	todo := m.todo(files)
+	bar := s.progress("reading pictures", len(todo))
+	defer bar.done()
+	results := make(chan result)
+	go func() {
+		defer close(results)
+		eachOf(s.ctx, s.jobs(), len(todo), func(i int) { results <- readWork(todo[i]) })
+	}()
+	saved := time.Now()
+	var err error
+	for r := range results { // to the end also after an error, or readers would hang
+		bar.add(1)
+		m.take(r)
+		if err == nil && time.Since(saved) >= c.saveEvery {
+			if err = ws.SetRoot(root); err == nil {
+				err = ws.SaveRecords(m.records(false))
+			}
+			saved = time.Now()
+		}
+	}
+	if err == nil {
+		err = s.ctx.Err()
+	}
+	return err
+}
+
+// eachOf calls do for 0 to n-1 by the given number of goroutines, until all are done or ctx ends.
+func eachOf(ctx context.Context, workers, n int, do func(i int)) {
+	next := make(chan int)
+	var wait sync.WaitGroup
+	for range min(workers, n) {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			for i := range next {
+				do(i)
+			}
+		}()
+	}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wait.Wait()
+}
+
+// finish saves, joins the table and prints the report.
+func (c *importCmd) finish(s *session, ws *registry.Registry, root string, m *merger) error {
+	records := m.records(true)
+	c.refusals = append(c.refusals, m.refusals...)
+	sort.Slice(c.refusals, func(i, k int) bool { return c.refusals[i].File < c.refusals[k].File })
+	rep := importJSON{Root: root, Added: m.added, Changed: m.changed, Moved: m.moved, Unchanged: m.unchanged,
+		Missing: notNil(m.missing), Reserved: []string{}, Refusals: notNil(c.refusals)}
+	for _, r := range records {
+		if !r.Missing {
+			rep.Works++
+		}
+	}
+	if rep.Works == 0 {
+		if err := s.emit(rep); err != nil {
+			return err
+		}
+		return badInput("no usable picture in %s; nothing was changed; the refusals say why", c.Dir)
+	}
+	if err := ws.SetRoot(root); err != nil {
+		return err
+	}
+	if err := ws.SaveRecords(records); err != nil {
+		return err
+	}
+	joined, err := ws.Works()
+	if err != nil {
+		return err
+	}
+	table, has, err := ws.Table()
+	if err != nil {
+		return err
+	}
+	if has {
+		rep.Table = tableReport(table, joined)
+	}
+	for _, w := range joined.Works {
+		if reserved(w) {
+			rep.Reserved = append(rep.Reserved, w.Path)
+		}
+	}
+	s.note("%d works; %d refused, %d missing, %d reserved from training", rep.Works, len(rep.Refusals), len(rep.Missing), len(rep.Reserved))
+	return s.emit(rep)
+}
+
+func tableReport(table concepts.Metadata, j concepts.Joined) *tableJSON {
+	t := &tableJSON{Rows: len(table.Rows), RowsWithoutFile: []string{}, FilesWithoutRow: notNil(j.FilesWithoutRow), Conflicts: []conflictJSON{}}
+	for _, r := range j.RowsWithoutFile {
+		t.RowsWithoutFile = append(t.RowsWithoutFile, r.File)
+	}
+	for _, c := range j.Conflicts {
+		t.Conflicts = append(t.Conflicts, conflictJSON{c.Path, c.Line, c.Field, c.InFile, c.InTable})
+	}
+	return t
+}
+
+// notNil makes an empty list of none, so that JSON shows [] and not null.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// dataMining is the column that holds plus:DataMining, a rights holder's word on machine learning.
+const dataMining = "data_mining"
+
+// reserved tells whether a work's metadata, or the table's column data_mining in its stead, forbids training:
+// a value of the PLUS vocabulary that begins with DMI-PROHIBITED, by its name or URI.
+func reserved(w concepts.Work) bool {
+	return strings.Contains(strings.ToUpper(w.Column(dataMining)), "DMI-PROHIBITED")
+}
+
+// result is what reading one file gave: a record or an error.
+type result struct {
+	file   found
+	record registry.Record
+	err    error
+}
+
+// readWork reads a file in full: only that shows whether it is whole.
+func readWork(f found) result {
+	data, err := readLimited(f.abs, raster.DefaultLimits().MaxBytes)
+	if err != nil {
+		return result{file: f, err: err}
+	}
+	p, err := raster.Decode(data, raster.DefaultLimits())
+	if err != nil {
+		return result{file: f, err: err}
+	}
+	sum := sha256.Sum256(data)
+	tags, b := p.Tags(), p.Image.Bounds()
+	rec := registry.Record{ID: concepts.NewWorkID(sum), Path: f.rel, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Modified: f.modified,
+		Width: b.Dx(), Height: b.Dy(), Format: string(p.Format), Title: tags.Title, Creator: tags.Creator, Keywords: tags.Keywords, RightsHolder: tags.RightsHolder}
+	for _, c := range []concepts.Column{{Name: "copyright", Value: tags.Copyright}, {Name: dataMining, Value: tags.DataMining}, {Name: "usage_terms", Value: tags.UsageTerms}} {
+		if c.Value != "" {
+			rec.Columns = append(rec.Columns, c)
+		}
+	}
+	return result{file: f, record: rec}
+}
+
+// refuse turns an error about a file into a line of the report.
+func refuse(f found, err error) refusalJSON {
+	var e *raster.Error
+	if errors.As(err, &e) {
+		return refusalJSON{f.rel, string(e.Kind), e.Detail}
+	}
+	return refusalJSON{f.rel, "refused", fmt.Sprint(err)}
+}

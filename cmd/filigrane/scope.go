@@ -1,0 +1,251 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/delivery"
+	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// scope is one delivery that detection looks for.
+type scope struct {
+	registry.Delivery
+	reader *detect.Reader
+	names  names
+}
+
+// names turns the numbers of one delivery into names. Maps without an entry give empty names: a number is
+// reported all the same.
+type names struct {
+	concepts map[int]named
+	works    map[int]workName
+}
+
+type workName struct {
+	id, path string
+	concepts []int
+}
+
+func (n names) concept(number int) (id, name string) {
+	c := n.concepts[number]
+	return c.ID, c.Name
+}
+
+func (n names) work(number int) workName { return n.works[number] }
+
+// open finds the deliveries in scope and makes their readers.
+func (d *detector) open() error {
+	ws, err := d.workspace()
+	if err != nil && (registry.KindOf(err) != registry.KindNoWorkspace || len(d.cmd.Delivery) == 0) {
+		return err
+	}
+	key, err := d.detectingKey(ws)
+	if err != nil {
+		return err
+	}
+	if len(d.cmd.Delivery) > 0 {
+		err = d.named()
+	} else {
+		err = d.known(ws)
+	}
+	if err != nil {
+		return err
+	}
+	for _, sc := range d.scopes {
+		p, err := mark.ProfileByID(sc.Profile)
+		if err != nil {
+			return inputError{err}
+		}
+		sc.reader = detect.NewReader(p, key.Delivery(sc.Path).Keys(), d.options(sc.Resolution))
+	}
+	first := d.scopes[0]
+	p, err := mark.ProfileByID(first.Profile)
+	if err != nil {
+		return inputError{err}
+	}
+	for _, k := range decoyKeys(d.cmd.Seed, d.cmd.Decoys) {
+		d.decoys = append(d.decoys, detect.NewReader(p, k.Keys(), d.options(first.Resolution)))
+	}
+	return nil
+}
+
+// named takes the deliveries of --delivery.
+func (d *detector) named() error {
+	seen := map[registry.Delivery]bool{}
+	for _, folder := range d.cmd.Delivery {
+		sc, err := d.fromFolder(folder)
+		if err != nil {
+			return badInput("--delivery %s: %w", folder, err)
+		}
+		key := sc.Delivery
+		key.Dir = ""
+		if !seen[key] {
+			d.scopes = append(d.scopes, sc)
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
+// known takes every delivery of the workspace. Those under one path, read by one reader, are one.
+func (d *detector) known(ws *registry.Registry) error {
+	all, err := ws.Deliveries()
+	if err != nil {
+		return err
+	}
+	seen := map[registry.Delivery]*scope{}
+	for _, known := range all {
+		key := known
+		key.Dir = ""
+		sc := seen[key]
+		if sc == nil {
+			sc = &scope{Delivery: known}
+			d.scopes, seen[key] = append(d.scopes, sc), sc
+		}
+		if sc.Dir == "" {
+			sc.Dir = known.Dir
+		}
+	}
+	if len(d.scopes) == 0 {
+		return badInput("the workspace knows no delivery; make one with 'filigrane deliver' or 'filigrane embed', or name one with --delivery")
+	}
+	for _, sc := range d.scopes {
+		if sc.Dir != "" {
+			if f, err := d.fromFolder(sc.Dir); err == nil && f.Path == sc.Path {
+				sc.names = f.names
+				continue
+			} else if err != nil {
+				d.note("%s: %s; names come from the workspace", sc.Dir, oneLine(err))
+			}
+		}
+		if err := sc.fromCatalogue(ws); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fromFolder reads a finished delivery.
+func (d *detector) fromFolder(folder string) (*scope, error) {
+	abs, err := filepath.Abs(folder)
+	if err != nil {
+		return nil, err
+	}
+	st, err := openExisting(abs)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	del, err := delivery.Open(d.ctx, st)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errors.New("no finished delivery here: manifest.json or codebook.json is missing")
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := del.Parameters
+	sc := &scope{Delivery: registry.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}}
+	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}}
+	for _, c := range del.Codebook.Concepts {
+		sc.names.concepts[c.Number] = named{c.Number, string(c.ID), c.Name}
+	}
+	for _, img := range del.Images {
+		w := workName{id: string(img.Work), path: img.SourcePath}
+		for _, c := range img.Concepts {
+			w.concepts = append(w.concepts, c.Number)
+		}
+		sc.names.works[img.WorkNumber] = w
+	}
+	return sc, nil
+}
+
+// openExisting opens a delivery's folder, without creating it.
+func openExisting(folder string) (*dir.Store, error) {
+	if err := isFolder(folder); err != nil {
+		return nil, err
+	}
+	return dir.Open(folder)
+}
+
+// fromCatalogue takes names from the workspace, for pictures that were marked without a delivery.
+func (sc *scope) fromCatalogue(ws *registry.Registry) error {
+	book, err := ws.Codebook()
+	if err != nil {
+		return err
+	}
+	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}}
+	for n := 1; n <= book.Concepts(); n++ {
+		id, _ := book.ConceptName(n)
+		sc.names.concepts[n] = named{Number: n, ID: string(id)}
+	}
+	for n := 1; n <= book.Works(); n++ {
+		id, _ := book.WorkName(n)
+		sc.names.works[n] = workName{id: string(id)}
+	}
+	ref, err := registry.ParseRef(sc.Path.Catalogue)
+	if err != nil || sc.Path.Catalogue == noCatalogue {
+		return nil
+	}
+	cat, err := ws.Catalogue(ref)
+	if registry.KindOf(err) == registry.KindUnknown {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sc.fill(cat.Frozen, book)
+	return nil
+}
+
+func (sc *scope) fill(f *concepts.Frozen, book *concepts.Codebook) {
+	cat := f.Catalogue()
+	for _, c := range cat.Concepts {
+		if n, ok := book.ConceptNumber(c.ID); ok {
+			sc.names.concepts[n] = named{n, string(c.ID), c.Name}
+		}
+	}
+	for _, w := range cat.Works {
+		n, ok := book.WorkNumber(w.ID)
+		if !ok {
+			continue
+		}
+		name := workName{id: string(w.ID), path: w.Path}
+		for _, id := range f.ConceptsOf(w.ID) {
+			if c, ok := book.ConceptNumber(id); ok {
+				name.concepts = append(name.concepts, c)
+			}
+		}
+		sc.names.works[n] = name
+	}
+}
+
+// undone says in words what an alignment takes back.
+func undone(a detect.Alignment) string {
+	var parts []string
+	if a.Flip {
+		parts = append(parts, "mirrored left to right")
+	}
+	if a.Turns != 0 {
+		parts = append(parts, fmt.Sprintf("turned by %d degrees counter-clockwise", 90*a.Turns))
+	}
+	if math.Abs(a.Scale-1) > 1e-6 {
+		parts = append(parts, fmt.Sprintf("%.3g times the size the trainer sees", a.Scale))
+	}
+	const centred = 1.0 / 64 // of a cell
+	if math.Abs(a.ShiftX) > centred || math.Abs(a.ShiftY) > centred {
+		parts = append(parts, fmt.Sprintf("cut: the pattern's centre is off by %+.0f, %+.0f pixels or whole cells of %.0f more", a.ShiftX*a.CellPx, a.ShiftY*a.CellPx, a.CellPx))
+	}
+	if len(parts) == 0 {
+		return "as it was marked"
+	}
+	return strings.Join(parts, "; ")
+}

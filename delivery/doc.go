@@ -1,0 +1,26 @@
+// Package delivery turns a catalogue@version into a marked training set: read, decode, bring to the delivery's
+// geometry, mark, encode, re-read what was written and detect it, shard, manifest.
+//
+// # What a delivery holds
+//
+//	shard-000000.tar   WebDataset, USTAR; per sample <key>.<ext>, <key>.json, <key>.txt, in order of work IDs
+//	codebook.json      filigrane.codebook/1: the numbers of concepts and works, which detection needs to give names
+//	manifest.json      filigrane.delivery/1: everything that was done to every image; written last
+//
+// The manifest and the codebook stay with the bank; the shards go to the customer. They hold no key and no number
+// of a codeword. Bytes depend on the Spec and the masters only: not on time, order of work, number of workers or
+// interruptions. (Between platforms the Lanczos filter of square geometries may differ in the last bit of a
+// product.)
+//
+// # Order of durable writes
+//
+// lock, job.json, per image staging/<id>.img then staging/<id>.json, per shard shard-N.tar then
+// staging/shard-N.json, codebook.json, manifest.json; then staging/* and job.json go. A run that was killed
+// anywhere is continued by the same call. See Run.
+//
+// # Trust
+//
+// Masters are hostile bytes: package raster bounds what they may claim, and a fault while one is handled becomes a
+// Refusal. Who can write to the store can spoil a delivery but not unnoticed: Verify compares every hash, and the
+// manifest's own hash is what the log commits to.
+package delivery

@@ -1,0 +1,265 @@
+package delivery
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// VerifyOptions say how much of a delivery is looked at again.
+type VerifyOptions struct {
+	// ManifestSHA256 is what the manifest's hash must be, as committed; "" compares nothing.
+	ManifestSHA256 string
+	// Keys detect the marks; nil checks hashes only.
+	Keys *mark.Keys
+	// Sample is how many images are detected, spread evenly; 0 means all.
+	Sample int
+	// Workers is how many images are detected at once. Default 1.
+	Workers int
+}
+
+// DifferenceKind is the machine-readable kind of a Difference. New kinds are added at the end.
+type DifferenceKind string
+
+// Kinds of differences.
+const (
+	ManifestDiffers  DifferenceKind = "manifest_differs"  // its hash is not the one committed
+	CodebookDiffers  DifferenceKind = "codebook_differs"  // missing, or not the one the manifest names
+	ShardMissing     DifferenceKind = "shard_missing"     // no such file
+	ShardDiffers     DifferenceKind = "shard_differs"     // its bytes are others
+	ShardUnexpected  DifferenceKind = "shard_unexpected"  // a file the manifest does not name
+	MemberMissing    DifferenceKind = "member_missing"    // an image is not in its shard
+	MemberDiffers    DifferenceKind = "member_differs"    // its bytes are others
+	MemberUnexpected DifferenceKind = "member_unexpected" // a file in a shard that is of no image
+	MarkNotFound     DifferenceKind = "mark_not_found"    // detection did not name the delivery and the work
+	MarkDiffers      DifferenceKind = "mark_differs"      // detection named something else
+)
+
+// Difference is one place where a delivery is not what its manifest says.
+type Difference struct {
+	Kind   DifferenceKind `json:"kind"`
+	Where  string         `json:"where"` // a file, or shard/member
+	Detail string         `json:"detail"`
+}
+
+// Verification is what Verify saw.
+type Verification struct {
+	Shards      int          `json:"shards"`      // read to their end
+	Images      int          `json:"images"`      // whose bytes were compared
+	Detected    int          `json:"detected"`    // whose marks were read
+	Differences []Difference `json:"differences"` // by place, then kind
+}
+
+// OK says that nothing differs in what was looked at.
+func (v *Verification) OK() bool { return len(v.Differences) == 0 }
+
+// Verify reads a delivery again and compares it with its manifest. Differences are answers, not errors; an error
+// means that there is no manifest that can be read, or that the store failed.
+func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verification, error) {
+	text, err := store.ReadAll(ctx, st, manifestKey, maxDocument)
+	if err != nil {
+		return nil, fmt.Errorf("delivery: no finished delivery here: %w", err)
+	}
+	m, err := ParseManifest(text)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{manifest: m, store: st, opt: opt, detected: spread(len(m.Images), opt)}
+	if opt.Keys != nil {
+		p, err := mark.ProfileByID(m.Parameters.Profile)
+		if err != nil {
+			return nil, fmt.Errorf("delivery: %w", err)
+		}
+		v.reader = detect.NewReader(p, *opt.Keys, detect.Options{Resolution: m.Parameters.Geometry.Resolution})
+	}
+	if h := hashOf(text); opt.ManifestSHA256 != "" && h != opt.ManifestSHA256 {
+		v.differs(ManifestDiffers, manifestKey, "its SHA-256 is %s, committed was %s", h, opt.ManifestSHA256)
+	}
+	if err := v.files(ctx); err != nil {
+		return nil, err
+	}
+	first := 0
+	for _, s := range m.Shards {
+		if err := v.shard(ctx, s, m.Images[first:first+s.Images], v.detected[first:first+s.Images]); err != nil {
+			return nil, err
+		}
+		first += s.Images
+	}
+	slices.SortFunc(v.seen.Differences, func(a, b Difference) int {
+		if c := strings.Compare(a.Where, b.Where); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Kind), string(b.Kind))
+	})
+	return &v.seen, nil
+}
+
+// spread chooses the images that are detected.
+func spread(n int, opt VerifyOptions) []bool {
+	chosen := make([]bool, n)
+	if opt.Keys == nil {
+		return chosen
+	}
+	k := opt.Sample
+	if k <= 0 || k > n {
+		k = n
+	}
+	for i := range k {
+		chosen[i*n/k] = true
+	}
+	return chosen
+}
+
+type verifier struct {
+	manifest *Manifest
+	store    store.Store
+	opt      VerifyOptions
+	reader   *detect.Reader // nil without keys
+	detected []bool         // images to detect
+
+	mu   sync.Mutex
+	seen Verification
+}
+
+func (v *verifier) differs(k DifferenceKind, where, format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.seen.Differences = append(v.seen.Differences, Difference{k, where, fmt.Sprintf(format, args...)})
+}
+
+// files compares the codebook and the list of shards.
+func (v *verifier) files(ctx context.Context) error {
+	book, err := store.ReadAll(ctx, v.store, codebookKey, maxDocument)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		v.differs(CodebookDiffers, codebookKey, "there is none")
+	case err != nil:
+		return err
+	case hashOf(book) != v.manifest.Parameters.CodebookSHA256:
+		v.differs(CodebookDiffers, codebookKey, "its SHA-256 is %s, the manifest says %s", hashOf(book), v.manifest.Parameters.CodebookSHA256)
+	}
+	keys, err := v.store.List(ctx, shardPrefix)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if !slices.ContainsFunc(v.manifest.Shards, func(s Shard) bool { return s.Name == k }) {
+			v.differs(ShardUnexpected, k, "the manifest does not name it")
+		}
+	}
+	return nil
+}
+
+// shard reads one shard to its end.
+func (v *verifier) shard(ctx context.Context, s Shard, images []Image, chosen []bool) error {
+	f, err := v.store.Open(ctx, s.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		v.differs(ShardMissing, s.Name, "there is no such file; its %d images are missing", s.Images)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	in := &counter{w: h}
+	all := io.TeeReader(f, in)
+	if err := v.members(ctx, s, all, images, chosen); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, all); err != nil {
+		return fmt.Errorf("delivery: reading %s: %w", s.Name, err)
+	}
+	v.seen.Shards++
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != s.SHA256 {
+		v.differs(ShardDiffers, s.Name, "%d bytes with SHA-256 %s, the manifest says %d and %s", in.n, sum, s.Bytes, s.SHA256)
+	}
+	return nil
+}
+
+// members compares the files in a shard with the images that should be there. A damaged archive is read as far as
+// it goes: what follows is missing.
+func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []Image, chosen []bool) error {
+	want, side := make(map[string]int), make(map[string]bool)
+	for i := range images {
+		want[images[i].Key+"."+images[i].Extension] = i
+		side[images[i].Key+".json"], side[images[i].Key+".txt"] = true, true
+	}
+	var g errgroup.Group
+	g.SetLimit(max(1, v.opt.Workers))
+	for t := tar.NewReader(in); ctx.Err() == nil; {
+		h, err := t.Next()
+		if err != nil {
+			break // the end, or damage, which the shard's hash will show
+		}
+		i, isImage := want[h.Name]
+		if !isImage {
+			if !side[h.Name] {
+				v.differs(MemberUnexpected, s.Name+"/"+h.Name, "the manifest does not name it")
+			}
+			continue
+		}
+		delete(want, h.Name)
+		data, err := io.ReadAll(io.LimitReader(t, images[i].Bytes+1))
+		v.seen.Images++
+		if err != nil || hashOf(data) != images[i].SHA256 {
+			v.differs(MemberDiffers, s.Name+"/"+h.Name, "its SHA-256 is %s, the manifest says %s", hashOf(data), images[i].SHA256)
+		}
+		if chosen[i] {
+			v.seen.Detected++
+			g.Go(func() error {
+				v.detect(s.Name+"/"+h.Name, data, &images[i])
+				return nil
+			})
+		}
+	}
+	for name := range want {
+		v.differs(MemberMissing, s.Name+"/"+name, "it is not in the shard")
+	}
+	_ = g.Wait() // its functions return no errors
+	return ctx.Err()
+}
+
+// detect reads the mark of one image.
+func (v *verifier) detect(where string, data []byte, img *Image) {
+	p, err := raster.Decode(data, raster.Limits{})
+	if err != nil {
+		v.differs(MarkNotFound, where, "the file cannot be read: %v", err)
+		return
+	}
+	r, err := v.reader.Read(p.Image)
+	if err != nil {
+		v.differs(MarkNotFound, where, "%v", err)
+		return
+	}
+	names := mark.Names{Work: img.WorkNumber}
+	for _, c := range img.Concepts {
+		names.Concepts = append(names.Concepts, c.Number)
+	}
+	switch {
+	case !r.DeliveryFound() || !r.WorkFound():
+		v.differs(MarkNotFound, where, "T: %v", statistics(&r, names))
+	case r.Work.Number != img.WorkNumber:
+		v.differs(MarkDiffers, where, "work number %d was named, not %d", r.Work.Number, img.WorkNumber)
+	default:
+		for _, c := range r.Concepts {
+			if !slices.Contains(names.Concepts, c.Number) {
+				v.differs(MarkDiffers, where, "concept number %d was named, which it does not carry", c.Number)
+			}
+		}
+	}
+}
