@@ -35,10 +35,11 @@ var law = map[string]struct {
 	"internal/store/dir":       {may: []string{"internal/store"}},
 	"internal/store/storetest": {may: []string{"internal/store"}},
 	"internal/registry":        {may: []string{"concepts", "mark", "internal/raster"}},
-	"internal/report":          {may: []string{"detect", "mark", "internal/signal"}},
+	"internal/report":          {},
+	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/report"}},
 	"delivery":                 {may: []string{"concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
 	"cmd/filigrane": {may: []string{"concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
-		"internal/store", "internal/store/dir", "internal/registry", "internal/report", "internal/attack"}},
+		"internal/store", "internal/store/dir", "internal/registry", "internal/report", "internal/demo"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

@@ -69,7 +69,7 @@ type Image struct {
 	PSNRDB        float64    `json:"psnr_db"`        // host against the file re-read: mark and compression
 	SSIM          float64    `json:"ssim"`
 	T             Statistics `json:"t"`           // of the file re-read
-	CopyT         Statistics `json:"copy_t"`         // of a JPEG copy of quality CopyQuality
+	CopyT         Statistics `json:"copy_t"`      // of a JPEG copy of quality CopyQuality
 	ThumbnailT    Statistics `json:"thumbnail_t"` // of its thumbnail of ThumbnailSide pixels
 }
 

@@ -95,6 +95,19 @@ func (c *Cell) Only(l Lattice) *Cell {
 	return only
 }
 
+// Scaled returns the cell with the waves of one lattice made gain times as strong. Signs do not change, so readers
+// need not know: an embedder may weigh the lattices for each picture.
+func (c *Cell) Scaled(l Lattice, gain float64) *Cell {
+	scaled := &Cell{waves: append([]wave(nil), c.waves...)}
+	for i := range scaled.waves {
+		if w := &scaled.waves[i]; w.lattice == l {
+			w.cos *= gain
+			w.sin *= gain
+		}
+	}
+	return scaled
+}
+
 func (c *Cell) add(p *Profile, l Lattice, words []Codeword, energy []float64) {
 	lp := &p.lattices[l]
 	unit := lp.unit(p.amplitude(l, Reference))

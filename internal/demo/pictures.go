@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"slices"
 	"strings"
 
 	"github.com/disintegration/imaging"
@@ -25,12 +27,10 @@ const (
 	differenceGain = 20
 )
 
-// pictures draws a few pictures before and after, spread over the collection, each with its quietest part at
+// pictures draws a few pictures before and after, each with its quietest part at
 // 100 %, where a mark would show first.
 func (m *measurement) pictures(_ context.Context, r *report.Report) error {
-	n := min(shownPictures, len(m.Pictures))
-	for i := range n {
-		p := m.Pictures[(2*i+1)*len(m.Pictures)/(2*n)]
+	for _, p := range shown(m.Pictures) {
 		host, err := p.Host()
 		if err != nil {
 			return err
@@ -65,6 +65,20 @@ func (m *measurement) pictures(_ context.Context, r *report.Report) error {
 		r.Pictures = append(r.Pictures, t)
 	}
 	return nil
+}
+
+// shown picks the pictures in which a mark is hardest to hide (those of the lowest SSIM), then others spread over
+// the collection.
+func shown(all []Picture) []Picture {
+	bySSIM := slices.Clone(all)
+	slices.SortStableFunc(bySSIM, func(a, b Picture) int { return cmp.Compare(a.SSIM, b.SSIM) })
+	hard := min(shownPictures/2, len(all))
+	picks, rest := bySSIM[:hard:hard], bySSIM[hard:]
+	n := min(shownPictures-hard, len(rest))
+	for i := range n {
+		picks = append(picks, rest[(2*i+1)*len(rest)/(2*n)])
+	}
+	return picks
 }
 
 // difference shows marked less host, times differenceGain, around middle grey.

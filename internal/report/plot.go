@@ -62,12 +62,6 @@ func NullPlot(n Null, delivered []float64, threshold float64) (template.HTML, er
 	}
 	line.Color, line.Dashes = accent, []vg.Length{vg.Points(2), vg.Points(2)}
 	p.Add(plotter.NewGrid(), bound, normal, line, dots, marks)
-	p.Legend.Top = true
-	p.Legend.Add("unmarked photographs, fresh keys", dots)
-	p.Legend.Add("bound exp(-T²/2)", bound)
-	p.Legend.Add("normal law", normal)
-	p.Legend.Add("delivered pictures: their concept", marks)
-	p.Legend.Add(fmt.Sprintf("threshold T = %.2f", threshold), line)
 	return svg(p, 760, 360)
 }
 
