@@ -26,17 +26,23 @@ import (
 // 1 dB (12 % of amplitude), down to the floor.
 const (
 	startMarginDB = 0.25
+	floorMarginDB = 0.05 // the floor is met after rounding too
 	stepDB        = 1.0
 	gentleStepDB  = 0.5
 	// mostGentleDB is how far above the preset the mark may be weakened. A model learns amplitude: more than
 	// 4 dB (37 %) below the preset would be another preset.
 	mostGentleDB = 4.0
-	// relief is the amplitude that the pilot and the work's mark keep in a smooth picture. They have room to spare
-	// there (T of the work 23, 8 needed) and consist of the long waves that show first.
+	// relief is the amplitude that the work's mark keeps in a smooth picture. It has room to spare
+	// there (T 23, 8 needed) and consists of the long waves that show first.
 	relief = 0.7
-	// goodSSIM is the structural similarity from which a mark is left as strong as the preset has it. At 0.985 no
+	// deepRelief is what it keeps where the concept is not read from a JPEG copy though the work is.
+	deepRelief = 0.45
+	// emphasis is the amplitude that the work's mark is given in a picture so rough (moss, foliage) that its
+	// thumbnail does not name it at the preset: there the concept has room to spare.
+	emphasis = 1.4
+	// goodSSIM is the structural similarity from which a mark is left as strong as the preset has it. At 0.988 no
 	// grain was seen in clear sky at 100 % (docs/measured.md).
-	goodSSIM = 0.985
+	goodSSIM = 0.988
 )
 
 // ThumbnailSide is the short side, in pixels, of the weakest copy that must still be readable: the size at which
@@ -159,7 +165,8 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
-	start, cell, ref := m.gentle(host, mark.NewCell(m.profile, m.books, names))
+	plain := mark.NewCell(m.profile, m.books, names)
+	start, cell, ref := m.gentle(host, plain)
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
@@ -167,6 +174,9 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	for _, target := range m.targets(start) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, nil, err
+		}
+		if last != nil {
+			cell = remedy(plain, cell, last, target < m.spec.Preset.PSNRDB)
 		}
 		a, ref := m.attempt(p, host, cell, names, target)
 		if ref != nil {
@@ -180,6 +190,17 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	}
 	return nil, nil, refuse(MarkUnreadable, "at %.2f dB, the floor, %s (T: re-read %v; thumbnail %v); use a lower floor or leave the work out",
 		m.spec.FloorDB, last.missing, last.img.T, last.img.ThumbnailT), nil
+}
+
+// remedy weighs the lattices anew after an attempt that lacked something, before more strength is spent.
+func remedy(plain, cell *mark.Cell, last *attempt, beyondPreset bool) *mark.Cell {
+	switch {
+	case last.workMissing && beyondPreset:
+		return plain.Scaled(mark.Work, emphasis)
+	case !last.workMissing:
+		return plain.Scaled(mark.Work, deepRelief)
+	}
+	return cell
 }
 
 // stronger counts the steps of 1 dB by which a target is beyond the preset.
@@ -201,7 +222,7 @@ func (m *marker) gentle(host image.Image, cell *mark.Cell) (float64, *mark.Cell,
 	if gentler == 0 {
 		return start, cell, nil
 	}
-	return start + min(gentler, mostGentleDB), cell.Scaled(mark.Pilot, relief).Scaled(mark.Work, relief), nil
+	return start + min(gentler, mostGentleDB), cell.Scaled(mark.Work, relief), nil
 }
 
 // embed marks a host at a strength.
@@ -222,7 +243,7 @@ func (m *marker) embed(host image.Image, cell *mark.Cell, targetDB float64) (ima
 func (m *marker) targets(start float64) []float64 {
 	preset := m.spec.Preset.PSNRDB + startMarginDB
 	var ts []float64
-	for t := start; t > m.spec.FloorDB; {
+	for t := start; t > m.spec.FloorDB+floorMarginDB; {
 		ts = append(ts, t)
 		if t > preset {
 			t = max(t-gentleStepDB, preset)
@@ -230,7 +251,7 @@ func (m *marker) targets(start float64) []float64 {
 			t -= stepDB
 		}
 	}
-	return append(ts, m.spec.FloorDB)
+	return append(ts, m.spec.FloorDB+floorMarginDB)
 }
 
 // keepsDepth says whether the file that will be written can hold 16 bits.
@@ -247,6 +268,8 @@ type attempt struct {
 	img     *Image
 	file    []byte
 	missing string // what was not found, "" when all was
+	// workMissing says that the work was among it.
+	workMissing bool
 }
 
 // attempt marks at one strength, writes the file, reads it back as a stranger would and detects it, in full
@@ -274,7 +297,9 @@ func (m *marker) attempt(p *raster.Picture, host image.Image, cell *mark.Cell, n
 		return nil, ref
 	}
 	img.T, img.CopyT, img.ThumbnailT = statistics(&views[asWritten], names), statistics(&views[asCopy], names), statistics(&views[asThumbnail], names)
-	return &attempt{img, file.Bytes(), missing(views, names)}, nil
+	img.PieceT = statistics(&views[asPiece], names)
+	lacks, work := missing(views, names)
+	return &attempt{img, file.Bytes(), lacks, work}, nil
 }
 
 // view is one of the ways a delivered file must be readable.
@@ -284,12 +309,13 @@ const (
 	asWritten   view = iota // the file itself
 	asCopy                  // a JPEG copy of quality CopyQuality with halved chroma, as most programs write
 	asThumbnail             // ThumbnailSide pixels
+	asPiece                 // the roughest quarter of the picture, cut out
 	views
 )
 
 // in says where something was missing.
 func (v view) in() string {
-	return [views]string{"", " in a JPEG copy", " on the thumbnail"}[v]
+	return [views]string{"", " in a JPEG copy", " on the thumbnail", " in a quarter of the picture"}[v]
 }
 
 // CopyQuality is the JPEG quality at which a copy must still name its concept directly.
@@ -308,7 +334,7 @@ func (m *marker) views(img image.Image) ([views]detect.Reading, *refusal) {
 	if err != nil {
 		return rs, refuse(Fault, "a JPEG copy cannot be read back (%v): report it with the master", err)
 	}
-	for v, picture := range [views]image.Image{img, compressed.Image, thumbnail(img, ThumbnailSide)} {
+	for v, picture := range [views]image.Image{img, compressed.Image, thumbnail(img, ThumbnailSide), m.roughest(img)} {
 		if rs[v], err = m.reader.Read(picture); err != nil {
 			return rs, refuse(TooSmall, "%s%s", strings.TrimPrefix(err.Error(), "detect: "), view(v).in())
 		}
@@ -316,15 +342,41 @@ func (m *marker) views(img image.Image) ([views]detect.Reading, *refusal) {
 	return rs, nil
 }
 
+// minPieceCells is how many cells a side a quarter must have to be read: with fewer, little of the work's mark is left.
+const minPieceCells = 6
+
+// roughest cuts out the quarter of a picture in which luma changes most, where a mark is hardest to read; pictures
+// whose quarters are too small to be read are returned whole.
+func (m *marker) roughest(img image.Image) image.Image {
+	y, _, _ := signal.LumaChroma(img)
+	w, h := y.W/2, y.H/2
+	if cells := min(w, h) * m.spec.Geometry.Resolution / min(y.W, y.H); cells < minPieceCells*mark.CellSize {
+		return img
+	}
+	var change [4]float64
+	for r := 1; r < y.H; r++ {
+		above, row := y.Row(r-1), y.Row(r)
+		for x := 1; x < y.W; x++ {
+			change[min(r/h, 1)*2+min(x/w, 1)] += math.Abs(float64(row[x]-row[x-1])) + math.Abs(float64(row[x]-above[x]))
+		}
+	}
+	q := slices.Index(change[:], slices.Max(change[:]))
+	at := img.Bounds().Min.Add(image.Pt(q%2*w, q/2*h))
+	return img.(interface {
+		SubImage(image.Rectangle) image.Image
+	}).SubImage(image.Rectangle{Min: at, Max: at.Add(image.Pt(w, h))})
+}
+
 // copyMargin is by how much the bounds of what is named in a copy must stay below the error rate: other programs
 // write JPEG and scale a little differently.
 const copyMargin = 0.1
 
-// missing says what the readings of one image lack or name wrongly, "" for nothing. Every view must name the work. The file must
+// missing says what the readings of one image lack or name wrongly, "" for nothing, and whether the work is among
+// it. Every view must name the work. The file must
 // name the delivery and the concepts (see maxNamedAlways), its JPEG copy the delivery and a lone concept. The
 // thumbnail need not: too few of the concept lattice's waves are left in 300 pixels for a codeword that has half its
 // energy to be named in every picture.
-func missing(rs [views]detect.Reading, names mark.Names) string {
+func missing(rs [views]detect.Reading, names mark.Names) (what string, work bool) {
 	var lacks []string
 	need := [views]int{asWritten: maxNamedAlways, asCopy: 1}
 	for i := range rs {
@@ -335,7 +387,7 @@ func missing(rs [views]detect.Reading, names mark.Names) string {
 		}
 		switch {
 		case r.Work.P > margin*r.FWER:
-			lacks = append(lacks, "the work was not found"+in)
+			lacks, work = append(lacks, "the work was not found"+in), true
 		case r.Work.Number != names.Work:
 			lacks = append(lacks, "another work was named"+in)
 		}
@@ -347,14 +399,14 @@ func missing(rs [views]detect.Reading, names mark.Names) string {
 				named++
 			}
 		}
-		if view(i) != asThumbnail && !r.DeliveryFound() {
+		if (view(i) == asWritten || view(i) == asCopy) && !r.DeliveryFound() {
 			lacks = append(lacks, "the delivery was not found"+in)
 		}
 		if n := len(names.Concepts); n <= need[i] && named < n {
 			lacks = append(lacks, fmt.Sprintf("%d of %d concepts were named%s", named, n, in))
 		}
 	}
-	return strings.Join(lacks, ", ")
+	return strings.Join(lacks, ", "), work
 }
 
 // statistics takes the figures of a reading that the manifest keeps.

@@ -71,6 +71,7 @@ type Image struct {
 	T             Statistics `json:"t"`           // of the file re-read
 	CopyT         Statistics `json:"copy_t"`      // of a JPEG copy of quality CopyQuality
 	ThumbnailT    Statistics `json:"thumbnail_t"` // of its thumbnail of ThumbnailSide pixels
+	PieceT        Statistics `json:"piece_t"`     // of its roughest quarter; of the whole where quarters are too small
 }
 
 // NumberedConcept is a concept with its number in the codebook.
@@ -251,7 +252,7 @@ func (img *Image) check() error {
 	if img.Concepts == nil || img.WorkNumber == 0 {
 		return errors.New("its numbers are incomplete")
 	}
-	for _, t := range []Statistics{img.T, img.CopyT, img.ThumbnailT} {
+	for _, t := range []Statistics{img.T, img.CopyT, img.ThumbnailT, img.PieceT} {
 		if t.Concepts == nil || len(t.Concepts) != len(img.Concepts) {
 			return errors.New("its statistics are incomplete")
 		}

@@ -16,7 +16,7 @@ func exampleManifest() *Manifest {
 			Geometry: Geometry{true, 1024}, Format: FormatPNG, Preset: "standard", PresetDB: 42, FloorDB: 38, ImagesPerShard: 1000, CodeVersion: "<&> \u2028"},
 		Images: []Image{{Work: "a", WorkNumber: 7, Concepts: []NumberedConcept{{3, concepts.NewConceptID(concepts.Semantic, "lake")}}, SourcePath: "x/é.jpg", SourceSHA256: h,
 			Shard: "shard-000000.tar", Key: "a", Extension: "png", SHA256: h, Bytes: 1234, Width: 1024, Height: 1024, Changes: Changes{Upscaled: true},
-			MarkPSNRDB: 42.25, PSNRDB: 42.2519, SSIM: 0.98, T: Statistics{9.1, []float64{12.5}, 23, 11.7}, CopyT: Statistics{6.5, []float64{8.5}, 22, 11.5}, ThumbnailT: Statistics{5, []float64{0}, 14, 6.6}}}}
+			MarkPSNRDB: 42.25, PSNRDB: 42.2519, SSIM: 0.98, T: Statistics{9.1, []float64{12.5}, 23, 11.7}, CopyT: Statistics{6.5, []float64{8.5}, 22, 11.5}, PieceT: Statistics{9, []float64{12}, 20, 11}, ThumbnailT: Statistics{5, []float64{0}, 14, 6.6}}}}
 	m.Summary = summarise(m.Images, m.Refusals)
 	return m
 }
