@@ -47,7 +47,7 @@ func NewConceptID(kind Kind, value string) ConceptID {
 func (id ConceptID) Check() error {
 	kind, rest, ok := strings.Cut(string(id), "/")
 	if !ok || rest == "" || Kind(kind).Check() != nil {
-		return fmt.Errorf("concepts: concept ID %.140q is not of the form semantic/..., style/... or owner/...", string(id))
+		return fmt.Errorf("concepts: concept ID %.140q is not of the form semantic/NAME, style/NAME or owner/NAME", string(id))
 	}
 	if len(id) > maxIDBytes {
 		return fmt.Errorf("concepts: concept ID %.40q... has %d bytes: at most %d", string(id), len(id), maxIDBytes)

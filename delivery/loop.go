@@ -183,21 +183,23 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 			return nil, nil, ref, nil
 		}
 		a.img.Changes, a.img.StrengthSteps = did, m.stronger(target)
-		if a.missing == "" {
+		// A concept that a JPEG copy does not name by itself is worth the preset's strength, not more: the work
+		// gives it, and it is smooth pictures that lack it, where more would be seen.
+		if a.missing.what == "" || a.missing.onlyCopy && target <= m.spec.Preset.PSNRDB+startMarginDB {
 			return a.img, a.file, nil, nil
 		}
 		last = a
 	}
 	return nil, nil, refuse(MarkUnreadable, "at %.2f dB, the floor, %s (T: re-read %v; thumbnail %v); use a lower floor or leave the work out",
-		m.spec.FloorDB, last.missing, last.img.T, last.img.ThumbnailT), nil
+		m.spec.FloorDB, last.missing.what, last.img.T, last.img.ThumbnailT), nil
 }
 
 // remedy weighs the lattices anew after an attempt that lacked something, before more strength is spent.
 func remedy(plain, cell *mark.Cell, last *attempt, beyondPreset bool) *mark.Cell {
 	switch {
-	case last.workMissing && beyondPreset:
+	case last.missing.work && beyondPreset:
 		return plain.Scaled(mark.Work, emphasis)
-	case !last.workMissing:
+	case !last.missing.work:
 		return plain.Scaled(mark.Work, deepRelief)
 	}
 	return cell
@@ -267,9 +269,14 @@ func keepsDepth(p *raster.Picture, opt raster.EncodeOptions) bool {
 type attempt struct {
 	img     *Image
 	file    []byte
-	missing string // what was not found, "" when all was
-	// workMissing says that the work was among it.
-	workMissing bool
+	missing lack
+}
+
+// lack is what an attempt did not show.
+type lack struct {
+	what     string // in words, "" for nothing
+	work     bool   // the work is among it
+	onlyCopy bool   // it is a concept of the JPEG copy, no more
 }
 
 // attempt marks at one strength, writes the file, reads it back as a stranger would and detects it, in full
@@ -298,8 +305,7 @@ func (m *marker) attempt(p *raster.Picture, host image.Image, cell *mark.Cell, n
 	}
 	img.T, img.CopyT, img.ThumbnailT = statistics(&views[asWritten], names), statistics(&views[asCopy], names), statistics(&views[asThumbnail], names)
 	img.PieceT = statistics(&views[asPiece], names)
-	lacks, work := missing(views, names)
-	return &attempt{img, file.Bytes(), lacks, work}, nil
+	return &attempt{img, file.Bytes(), missing(views, names)}, nil
 }
 
 // view is one of the ways a delivered file must be readable.
@@ -367,16 +373,21 @@ func (m *marker) roughest(img image.Image) image.Image {
 	}).SubImage(image.Rectangle{Min: at, Max: at.Add(image.Pt(w, h))})
 }
 
-// copyMargin is by how much the bounds of what is named in a copy must stay below the error rate: other programs
-// write JPEG and scale a little differently.
-const copyMargin = 0.1
+// By how much the bounds of what is named in copies must stay below the error rate, since other programs write JPEG
+// and scale a little differently. The concept's margin is small: each tenth of T it asks for costs smooth
+// pictures half a decibel.
+const (
+	copyMargin    = 0.1
+	conceptMargin = 0.5
+)
 
-// missing says what the readings of one image lack or name wrongly, "" for nothing, and whether the work is among
-// it. Every view must name the work. The file must
+// missing says what the readings of one image lack or name wrongly, "" for nothing, and of what kind it is.
+// Every view must name the work. The file must
 // name the delivery and the concepts (see maxNamedAlways), its JPEG copy the delivery and a lone concept. The
 // thumbnail need not: too few of the concept lattice's waves are left in 300 pixels for a codeword that has half its
 // energy to be named in every picture.
-func missing(rs [views]detect.Reading, names mark.Names) (what string, work bool) {
+func missing(rs [views]detect.Reading, names mark.Names) lack {
+	var l lack
 	var lacks []string
 	need := [views]int{asWritten: maxNamedAlways, asCopy: 1}
 	for i := range rs {
@@ -387,7 +398,7 @@ func missing(rs [views]detect.Reading, names mark.Names) (what string, work bool
 		}
 		switch {
 		case r.Work.P > margin*r.FWER:
-			lacks, work = append(lacks, "the work was not found"+in), true
+			lacks, l.work = append(lacks, "the work was not found"+in), true
 		case r.Work.Number != names.Work:
 			lacks = append(lacks, "another work was named"+in)
 		}
@@ -395,7 +406,7 @@ func missing(rs [views]detect.Reading, names mark.Names) (what string, work bool
 		for _, f := range r.Concepts {
 			if !slices.Contains(names.Concepts, f.Number) {
 				lacks = append(lacks, "a concept was named that is not there"+in)
-			} else if f.P <= margin*r.FWER {
+			} else if view(i) == asWritten || f.P <= conceptMargin*r.FWER {
 				named++
 			}
 		}
@@ -403,10 +414,13 @@ func missing(rs [views]detect.Reading, names mark.Names) (what string, work bool
 			lacks = append(lacks, "the delivery was not found"+in)
 		}
 		if n := len(names.Concepts); n <= need[i] && named < n {
+			l.onlyCopy = view(i) == asCopy && len(lacks) == 0
 			lacks = append(lacks, fmt.Sprintf("%d of %d concepts were named%s", named, n, in))
 		}
 	}
-	return strings.Join(lacks, ", "), work
+	l.what = strings.Join(lacks, ", ")
+	l.onlyCopy = l.onlyCopy && len(lacks) == 1
+	return l
 }
 
 // statistics takes the figures of a reading that the manifest keeps.

@@ -23,7 +23,6 @@ type spectrum struct {
 	noise   [signal.Channels][]float64
 	nyquist [signal.Channels]float64 // harmonics beyond it along an axis are not in the samples
 	levels  [signal.Channels]float64 // what one unit of sum is worth in 8-bit levels
-	weighed float64                  // pictures added, for the mean of levels
 	// u is the vector the statistic is made of: sum / noise, weighted. weight and snr are per harmonic.
 	u      [signal.Channels][]complex128
 	weight [signal.Channels][]float64

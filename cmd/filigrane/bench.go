@@ -2,7 +2,6 @@ package main
 
 import (
 	"image"
-	"os"
 	"path/filepath"
 
 	"github.com/disintegration/imaging"
@@ -88,7 +87,7 @@ func (c *benchNullCmd) plot(null report.Null) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(c.QQ); err == nil && !c.Force {
+	if exists(c.QQ) && !c.Force {
 		return badInput("--qq %s exists; give --force to overwrite it", c.QQ)
 	}
 	return registry.WriteFile(filepath.Clean(c.QQ), []byte(svg), 0o644)

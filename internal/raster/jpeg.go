@@ -350,7 +350,6 @@ func (s *iccSegments) join() []byte {
 // 1.1.3.1). Only the first GUID met is followed.
 type extendedXMP struct {
 	guid  string
-	buf   []byte
 	total uint32
 	parts []xmpPart
 }
