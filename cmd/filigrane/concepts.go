@@ -275,6 +275,20 @@ func conceptLines(f *registry.Catalogue, book *concepts.Codebook) []conceptLine 
 	return lines
 }
 
+// catalogueAndBook opens a catalogue of the workspace with the numbers of its names.
+func (s *session) catalogueAndBook(name string) (*registry.Catalogue, *concepts.Codebook, error) {
+	ws, err := s.workspace()
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := catalogue(ws, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	book, err := ws.Codebook()
+	return f, book, err
+}
+
 // listCmd is "filigrane concepts list".
 type listCmd struct {
 	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue; default is the latest version of the only one."`
@@ -285,15 +299,7 @@ func (listCmd) Help() string { return `Example: filigrane concepts list --catalo
 
 // Run prints one line per concept.
 func (c *listCmd) Run(s *session) error {
-	ws, err := s.workspace()
-	if err != nil {
-		return err
-	}
-	f, err := catalogue(ws, c.Catalogue)
-	if err != nil {
-		return err
-	}
-	book, err := ws.Codebook()
+	f, book, err := s.catalogueAndBook(c.Catalogue)
 	if err != nil {
 		return err
 	}
@@ -330,15 +336,7 @@ func (explainCmd) Help() string {
 
 // Run prints the work's concepts, those given up, and why.
 func (c *explainCmd) Run(s *session) error {
-	ws, err := s.workspace()
-	if err != nil {
-		return err
-	}
-	f, err := catalogue(ws, c.Catalogue)
-	if err != nil {
-		return err
-	}
-	book, err := ws.Codebook()
+	f, book, err := s.catalogueAndBook(c.Catalogue)
 	if err != nil {
 		return err
 	}

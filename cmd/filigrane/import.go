@@ -93,6 +93,9 @@ func (c *importCmd) Run(s *session) error {
 		return err
 	}
 	w := &walker{root: root, own: ownPaths(ws)}
+	if c.CSV != "" {
+		w.own[realPath(c.CSV)] = true // a table among the pictures is no refusal
+	}
 	if err := w.walk(dir); err != nil {
 		return err
 	}
@@ -141,26 +144,28 @@ func (c *importCmd) place(ws *registry.Registry) (dir, root string, err error) {
 // ownPaths lists what below a folder of masters is not a master: the workspace's own files and deliveries.
 func ownPaths(ws *registry.Registry) map[string]bool {
 	own := map[string]bool{}
-	real := func(p string) string {
-		if abs, err := filepath.Abs(p); err == nil {
-			p = abs
-		}
-		if r, err := filepath.EvalSymlinks(p); err == nil {
-			return r
-		}
-		return p
-	}
 	for _, name := range registry.OwnNames() {
-		own[filepath.Join(real(ws.Dir()), name)] = true
+		own[filepath.Join(realPath(ws.Dir()), name)] = true
 	}
 	if ds, err := ws.Deliveries(); err == nil {
 		for _, d := range ds {
 			if d.Dir != "" {
-				own[real(d.Dir)] = true
+				own[realPath(d.Dir)] = true
 			}
 		}
 	}
 	return own
+}
+
+// realPath makes a path absolute and follows its links, as far as it exists.
+func realPath(p string) string {
+	if abs, err := filepath.Abs(p); err == nil {
+		p = abs
+	}
+	if r, err := filepath.EvalSymlinks(p); err == nil {
+		return r
+	}
+	return p
 }
 
 // readAll reads what is new or changed, several files at once, and saves what is known every now and then.
