@@ -3,7 +3,6 @@ package embed_test
 import (
 	"bytes"
 	"fmt"
-	"image"
 	"testing"
 
 	"github.com/filigrane/filigrane/embed"
@@ -28,5 +27,3 @@ func BenchmarkMark(b *testing.B) {
 		})
 	}
 }
-
-var _ image.Image

@@ -116,7 +116,7 @@ func (j *job) settle(gain float32, psnrDB float64) (float32, stats) {
 // rounding of samples to whole levels adds 1/12 level^2 whatever the gain.
 func correct(gain float32, s stats, psnrDB float64) float32 {
 	const rounding = 1.0 / 12
-	want := 255 * 255 * math.Pow(10, -psnrDB/10)
+	want := float64(255 * 255 * math.Pow(10, -psnrDB/10))
 	have := s.meanSquare()
 	if s.deep {
 		return quantise(float64(gain) * math.Sqrt(want/math.Max(have, 1e-9)))
