@@ -4,62 +4,56 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
+	"image"
+	"math"
 
 	"github.com/filigrane/filigrane/mark"
 )
 
-// Rank is the second opinion on a reading: how its statistics stand among those of keys that were never
-// embedded, drawn after the fact. It assumes nothing but that the true key is independent of the material.
+// Rank is the second opinion on a reading: how it stands among readings of the same pictures with keys that were
+// never embedded, drawn after the fact, each with its own search for an alignment. It assumes nothing but that the
+// true key is independent of the material.
 type Rank struct {
-	Decoys   int     `json:"decoys"`
-	Delivery Placing `json:"delivery"`
-	Concept  Placing `json:"concept"` // the best concept of each key's family
-	Work     Placing `json:"work"`    // the best work of each key's family
+	Decoys  int     `json:"n"`
+	Rank    int     `json:"rank"`             // 1 if no decoy is as strong
+	P       float64 `json:"p_rank"`           // Rank / (Decoys + 1): the chance of so good a rank without a mark
+	Highest float64 `json:"highest_decoy"`    // the strongest decoy's Score
+	Score   float64 `json:"score_of_reading"` // the reading's
 }
 
-// Placing compares one statistic with those of the decoys.
-type Placing struct {
-	AtLeast int     `json:"at_least"` // decoys that reached the reading's T
-	Highest float64 `json:"highest"`  // the best decoy's T
-	P       float64 `json:"p"`        // (1 + AtLeast) / (1 + Decoys)
+// Score is the strongest evidence in a reading, -ln(M exp(-T^2/2)) over its findings: -ln p where the bound is
+// below 1, and negative where it is not, so that weak readings can be told apart too.
+func (r *Reading) Score() float64 {
+	best := math.Inf(-1)
+	for _, f := range append([]Finding{r.Delivery, r.Best, r.Work}, r.Concepts...) {
+		if f.M > 0 {
+			best = max(best, max(f.T, 0)*max(f.T, 0)/2-math.Log(f.M))
+		}
+	}
+	return best
 }
 
-func (p *Placing) add(t, own float64) {
-	p.Highest = max(p.Highest, t)
-	if t >= own {
-		p.AtLeast++
+// RankAmongDecoys reads the pictures with decoys keys drawn from a seed of the caller's choice and ranks a reading
+// of them, made with the same options, among those. A decoy costs as much as reading an unmarked picture, less
+// the preparation. It stops early, with the decoys read so far, when goOn says so; nil never does. Errors are
+// those of Read.
+func RankAmongDecoys(of Reading, p *mark.Profile, opt Options, seed []byte, decoys int, goOn func() bool, imgs ...image.Image) (Rank, error) {
+	ms, err := materials(imgs)
+	if err != nil {
+		return Rank{}, err
 	}
-}
-
-// Rank draws keys from a seed of the caller's choice and reads the reading's material, at its alignment,
-// with each. A decoy costs about as much as naming concepts and works once (10 ms).
-func (r *Reader) Rank(of Reading, seed []byte, decoys int) Rank {
-	rank := Rank{Decoys: decoys}
-	s, at := of.material.spectrum, of.material.alignment
-	if s == nil || decoys <= 0 {
-		return rank
+	rank := Rank{Rank: 1, Score: of.Score(), Highest: math.Inf(-1)}
+	for i := 0; i < decoys && (goOn == nil || goOn()); i++ {
+		decoy := NewReader(p, decoyKey(seed, i).Keys(), opt).read(ms)
+		s := decoy.Score()
+		rank.Decoys++
+		rank.Highest = max(rank.Highest, s)
+		if s >= rank.Score {
+			rank.Rank++
+		}
 	}
-	concept, work := r.vector(s, mark.Concept, at), r.vector(s, mark.Work, at)
-	best := of.Best.T
-	if len(of.Concepts) > 0 {
-		best = of.Concepts[0].T
-	}
-	afterDelivery := concept
-	if of.DeliveryFound() {
-		afterDelivery, _ = concept.without([]mark.Codeword{r.delivery})
-	}
-	for i := range decoys {
-		b := mark.NewBooks(r.profile, decoyKey(seed, i).Keys())
-		rank.Delivery.add(concept.t(b[mark.Concept].Codeword(mark.DeliveryCodeword)), of.Delivery.T)
-		top, _ := family(afterDelivery, b[mark.Concept], b[mark.Concept].Slots())
-		rank.Concept.add(top.t, best)
-		top, _ = family(work, b[mark.Work], 0)
-		rank.Work.add(top.t, of.Work.T)
-	}
-	for _, p := range []*Placing{&rank.Delivery, &rank.Concept, &rank.Work} {
-		p.P = float64(1+p.AtLeast) / float64(1+decoys)
-	}
-	return rank
+	rank.P = float64(rank.Rank) / float64(rank.Decoys+1)
+	return rank, nil
 }
 
 // decoyKey returns HKDF-SHA-256 of the seed under info = "filigrane/decoy/v1" and the decoy's number, big-endian.

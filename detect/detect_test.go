@@ -224,17 +224,26 @@ func TestMoreKeysInScopeCostMore(t *testing.T) {
 }
 
 func TestRankAmongDecoys(t *testing.T) {
-	r := reader(t, "ours", detect.Options{Resolution: 512})
+	opt := detect.Options{Resolution: 512, Scales: []float64{}}
+	r := reader(t, "ours", opt)
 	host := testphotos.Square(t, "flowers/marigold.jpg", 512)
-	got := r.Rank(read(t, r, markAs(t, host, 42, 512, []int{5}, 5)), []byte("the expert's seed"), 40)
-	for _, p := range []detect.Placing{got.Delivery, got.Concept, got.Work} {
-		if p.AtLeast != 0 || p.P != 1./41 {
-			t.Errorf("marked: %+v", got)
+	marked := markAs(t, host, 42, 512, []int{5}, 5)
+	rank := func(img image.Image, goOn func() bool) detect.Rank {
+		got, err := detect.RankAmongDecoys(read(t, r, img), profile, opt, []byte("the expert's seed"), 40, goOn, img)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return got
 	}
-	got = r.Rank(read(t, r, host), []byte("the expert's seed"), 40)
-	if got.Concept.AtLeast == 0 && got.Work.AtLeast == 0 && got.Delivery.AtLeast == 0 {
-		t.Errorf("unmarked, yet above all decoys everywhere: %+v", got)
+	if got := rank(marked, nil); got.Rank != 1 || got.P != 1./41 || got.Highest > 0 || got.Score < 20 {
+		t.Errorf("marked: %+v", got)
+	}
+	if got := rank(host, nil); got.Decoys != 40 || got.Rank < 2 {
+		t.Errorf("unmarked, yet above all decoys: %+v", got)
+	}
+	n := 0
+	if got := rank(host, func() bool { n++; return n <= 3 }); got.Decoys != 3 {
+		t.Errorf("stopped after 3: %+v", got)
 	}
 }
 

@@ -13,7 +13,7 @@ func (r *Reader) readAt(s *spectrum, at Alignment, by Chooser, tr Trials) Readin
 	out.Delivery = finding(0, c.t(r.delivery), tr.delivery(by))
 	r.readConcepts(&out, s, c, tr)
 	r.readWork(&out, s, at, tr)
-	out.material = measured{spectrum: s, alignment: out.Alignment}
+	out.spectrum = s
 	return out
 }
 

@@ -86,15 +86,24 @@ func (r *Reader) Read(imgs ...image.Image) (Reading, error) {
 	if len(imgs) == 0 {
 		panic("detect: no picture to read")
 	}
+	ms, err := materials(imgs)
+	if err != nil {
+		return Reading{}, err
+	}
+	return r.read(ms), nil
+}
+
+// materials reduces pictures to residuals, or names the one that is too small.
+func materials(imgs []image.Image) ([]*material, error) {
 	ms := make([]*material, len(imgs))
 	for i, img := range imgs {
 		b := img.Bounds()
 		if min(b.Dx(), b.Dy()) < MinSide {
-			return Reading{}, fmt.Errorf("%w: %d x %d pixels; the short side must be at least %d", ErrTooSmall, b.Dx(), b.Dy(), MinSide)
+			return nil, fmt.Errorf("%w: %d x %d pixels; the short side must be at least %d", ErrTooSmall, b.Dx(), b.Dy(), MinSide)
 		}
 		ms[i] = newMaterial(img)
 	}
-	return r.read(ms), nil
+	return ms, nil
 }
 
 // read measures and decides.
@@ -121,7 +130,7 @@ func (r *Reader) read(ms []*material) Reading {
 		out.merge(r.readAt(c.spectrum, c.alignment, chooser, out.Trials))
 	}
 	out.decide()
-	out.Detectable = r.detectable(out.material.spectrum, out.Trials)
+	out.Detectable = r.detectable(out.spectrum, out.Trials)
 	return out
 }
 

@@ -112,7 +112,7 @@ type Reading struct {
 	// Detectable says how weak a mark would have been found with probability 0.9.
 	Detectable Detectable `json:"detectable"`
 
-	material measured
+	spectrum *spectrum // what it was made from
 }
 
 // Detectable holds the weakest marks that would have been found with probability 0.9, as RMS in 8-bit
@@ -122,12 +122,6 @@ type Detectable struct {
 	Delivery float64 `json:"delivery"`
 	Concept  float64 `json:"concept"`
 	Work     float64 `json:"work"`
-}
-
-// measured is what a reading was made from, kept for decoys and powers.
-type measured struct {
-	spectrum  *spectrum
-	alignment Alignment
 }
 
 // WorkFound says whether the work was named at the accepted error rate.
@@ -150,7 +144,7 @@ func (r *Reading) merge(o Reading) {
 	}
 	if first || o.Work.T > r.Work.T {
 		r.Work = o.Work
-		r.Alignment, r.By, r.material = o.Alignment, o.By, o.material
+		r.Alignment, r.By, r.spectrum = o.Alignment, o.By, o.spectrum
 	}
 }
 

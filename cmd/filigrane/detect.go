@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"image"
 	"math"
 	"slices"
@@ -109,15 +107,11 @@ type detailed struct {
 	Reading detect.Reading `json:"reading"`
 }
 
-// decoyRank compares the real key with keys that were never used, each read in full with its own alignment.
+// decoyRank compares the real key with keys that were never used. Its p_rank is multiplied by the number of
+// deliveries in scope.
 type decoyRank struct {
 	Seed string `json:"seed"`
-	N    int    `json:"n"`
-	// Rank is 1 if no decoy reached the smallest p of the real reading; PRank = Keys * Rank / (N+1) bounds
-	// the chance of so good a rank if the real keys were like them.
-	Rank  int     `json:"rank"`
-	PRank float64 `json:"p_rank"`
-	BestP float64 `json:"best_decoy_p"`
+	detect.Rank
 }
 
 // Run reads every input.
@@ -147,7 +141,6 @@ type detector struct {
 	*session
 	cmd    *detectCmd
 	scopes []*scope
-	decoys []*detect.Reader
 
 	attributed, failed, answered bool
 }
@@ -295,7 +288,7 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 			a.Readings = append(a.Readings, detailed{sc.Path, sc.Dir, *r})
 		}
 	}
-	return a, d.rank(a, least(&readings[best]), imgs)
+	return a, d.rank(a, d.scopes[best], readings[best], imgs)
 }
 
 // least is the smallest p of a reading.
@@ -340,43 +333,21 @@ func (d *detector) describe(sc *scope, r *detect.Reading) *detection {
 	return a
 }
 
-// rank reads the pictures with the decoy keys.
-func (d *detector) rank(a *detection, p float64, imgs []image.Image) error {
-	if len(d.decoys) == 0 {
+// rank ranks the reading in force among decoys.
+func (d *detector) rank(a *detection, sc *scope, r detect.Reading, imgs []image.Image) error {
+	if d.cmd.Decoys == 0 {
 		return nil
 	}
-	out := &decoyRank{Seed: d.cmd.Seed, N: len(d.decoys), Rank: 1, BestP: 1}
-	for _, reader := range d.decoys {
-		if err := d.ctx.Err(); err != nil {
-			return nil // the run ends anyway
-		}
-		r, err := reader.Read(imgs...)
-		if err != nil {
-			return err
-		}
-		q := least(&r)
-		out.BestP = math.Min(out.BestP, q)
-		if q <= p {
-			out.Rank++
-		}
+	p, err := mark.ProfileByID(sc.Profile)
+	if err != nil {
+		return inputError{err}
 	}
-	out.PRank = math.Min(1, float64(len(d.scopes)*out.Rank)/float64(out.N+1))
-	a.Decoys = out
+	goOn := func() bool { return d.ctx.Err() == nil }
+	rank, err := detect.RankAmongDecoys(r, p, d.options(sc.Resolution), []byte(d.cmd.Seed), d.cmd.Decoys, goOn, imgs...)
+	if err != nil {
+		return err
+	}
+	rank.P = math.Min(1, float64(len(d.scopes))*rank.P)
+	a.Decoys = &decoyRank{d.cmd.Seed, rank}
 	return nil
-}
-
-// decoyKeys draws n keys from a seed: SHA-256 of "filigrane/decoy/v1", a zero byte, the seed's length and bytes,
-// and the number, both numbers in 8 bytes, big endian.
-func decoyKeys(seed string, n int) []mark.Key {
-	var list []mark.Key
-	for i := range n {
-		text := append([]byte("filigrane/decoy/v1\x00"), binary.BigEndian.AppendUint64(nil, uint64(len(seed)))...)
-		sum := sha256.Sum256(binary.BigEndian.AppendUint64(append(text, seed...), uint64(i)))
-		k, err := mark.NewKey(sum[:])
-		if err != nil {
-			panic("filigrane: " + err.Error())
-		}
-		list = append(list, k)
-	}
-	return list
 }

@@ -160,7 +160,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("detection %+v", d)
 	}
 	d = one[detection](t, sh.must(0, "decode", "-i", out, "--decoys", "3", "--seed", "s").out)
-	if d.Decoys == nil || d.Decoys.Rank != 1 || d.Decoys.PRank != 0.25 {
+	if d.Decoys == nil || d.Decoys.Rank.Rank != 1 || d.Decoys.P != 0.25 {
 		t.Errorf("decoys %+v", d.Decoys)
 	}
 	d = one[detection](t, sh.must(1, "detect", host).out)

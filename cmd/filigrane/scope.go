@@ -67,14 +67,6 @@ func (d *detector) open() error {
 		}
 		sc.reader = detect.NewReader(p, key.Delivery(sc.Path).Keys(), d.options(sc.Resolution))
 	}
-	first := d.scopes[0]
-	p, err := mark.ProfileByID(first.Profile)
-	if err != nil {
-		return inputError{err}
-	}
-	for _, k := range decoyKeys(d.cmd.Seed, d.cmd.Decoys) {
-		d.decoys = append(d.decoys, detect.NewReader(p, k.Keys(), d.options(first.Resolution)))
-	}
 	return nil
 }
 
