@@ -68,7 +68,7 @@ func (r *Reader) correlations(s *spectrum, l mark.Lattice, word mark.Codeword, o
 		return
 	}
 	fft.Inverse(field)
-	scaleBy(field, 1/sqrt(norm))
+	scaleBy(field, 1/math.Sqrt(norm))
 }
 
 // best is the likeliest point of the maps searched.

@@ -122,5 +122,3 @@ func scaleBy(z []complex128, k float64) {
 		z[i] *= complex(k, 0)
 	}
 }
-
-func sqrt(x float64) float64 { return math.Sqrt(x) }

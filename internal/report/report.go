@@ -164,7 +164,6 @@ type Payee struct {
 // PaidRow is a concept's credits.
 type PaidRow struct {
 	Concept string  `json:"concept"`
-	Works   int     `json:"works"`
 	Credits float64 `json:"credits"`
 }
 
