@@ -160,7 +160,7 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	if err != nil {
 		return nil, nil, refusalOf(err), nil
 	}
-	opt := m.spec.Format.encodeOptions()
+	opt := m.spec.Format.EncodeOptions()
 	host, did, ref := m.spec.Geometry.apply(p.Image, keepsDepth(p, opt))
 	if ref != nil {
 		return nil, nil, ref, nil
@@ -289,7 +289,7 @@ func (m *marker) attempt(p *raster.Picture, host image.Image, cell *mark.Cell, n
 	out := *p
 	out.Image = marked
 	var file bytes.Buffer
-	if err := raster.Encode(&file, &out, m.spec.Format.encodeOptions()); err != nil {
+	if err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions()); err != nil {
 		return nil, refusalOf(err)
 	}
 	again, err := raster.Decode(file.Bytes(), m.spec.Limits)

@@ -14,15 +14,12 @@ import (
 
 // Host gives the picture that a master becomes before it is marked: what a delivered file is compared with.
 func (g Geometry) Host(master *raster.Picture, f Format) (image.Image, error) {
-	host, _, ref := g.apply(master.Image, keepsDepth(master, f.encodeOptions()))
+	host, _, ref := g.apply(master.Image, keepsDepth(master, f.EncodeOptions()))
 	if ref != nil {
 		return nil, fmt.Errorf("delivery: %s: %s", ref.kind, ref.detail)
 	}
 	return host, nil
 }
-
-// EncodeOptions are those with which a format's files are written.
-func (f Format) EncodeOptions() raster.EncodeOptions { return f.encodeOptions() }
 
 // EachImage reads the images of a delivery in the order of its shards. It stops at do's first error. It compares no
 // hashes: see Verify.

@@ -29,15 +29,11 @@ type Delivery struct {
 
 // Open reads the manifest and codebook of a finished delivery. Without one the error is store.ErrNotFound.
 func Open(ctx context.Context, st store.Store) (*Delivery, error) {
-	text, err := store.ReadAll(ctx, st, manifestKey, maxDocument)
-	if err != nil {
-		return nil, fmt.Errorf("delivery: no finished delivery here: %w", err)
-	}
-	m, err := ParseManifest(text)
+	m, _, err := readManifest(ctx, st)
 	if err != nil {
 		return nil, err
 	}
-	text, err = store.ReadAll(ctx, st, codebookKey, maxDocument)
+	text, err := store.ReadAll(ctx, st, codebookKey, maxDocument)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
@@ -49,6 +45,16 @@ func Open(ctx context.Context, st store.Store) (*Delivery, error) {
 		return nil, errors.New("delivery: codebook.json is not the one the manifest names")
 	}
 	return &Delivery{Manifest: m, Codebook: b}, nil
+}
+
+// readManifest reads the manifest of a finished delivery, and its text. Without one the error is store.ErrNotFound.
+func readManifest(ctx context.Context, st store.Store) (*Manifest, []byte, error) {
+	text, err := store.ReadAll(ctx, st, manifestKey, maxDocument)
+	if err != nil {
+		return nil, nil, fmt.Errorf("delivery: no finished delivery here: %w", err)
+	}
+	m, err := ParseManifest(text)
+	return m, text, err
 }
 
 // ErrNothingDelivered says that every work was refused. No delivery is made of nothing.

@@ -70,11 +70,7 @@ func (v *Verification) OK() bool { return len(v.Differences) == 0 }
 // Verify reads a delivery again and compares it with its manifest. Differences are answers, not errors; an error
 // means that there is no manifest that can be read, or that the store failed.
 func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verification, error) {
-	text, err := store.ReadAll(ctx, st, manifestKey, maxDocument)
-	if err != nil {
-		return nil, fmt.Errorf("delivery: no finished delivery here: %w", err)
-	}
-	m, err := ParseManifest(text)
+	m, text, err := readManifest(ctx, st)
 	if err != nil {
 		return nil, err
 	}

@@ -226,7 +226,7 @@ const (
 type chosen struct {
 	best
 	hypothesis hypothesis
-	spectrum   *spectrum // luma only, nil until folded in full
+	spectrum   *spectrum // of all channels, nil while only luma has been folded
 }
 
 // surely is the chance, by the pilot's bound, of taking noise for an alignment at which the search stops. A wrong

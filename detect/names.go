@@ -68,7 +68,7 @@ func (r *Reader) readWork(out *Reading, s *spectrum, at Alignment, tr Trials) {
 		if i == 0 || f.T > out.Work.T {
 			out.Work = f
 			if f.P <= r.opt.FWER {
-				out.Work.RMS = r.rms(s, mark.Work, place, max(0, v.amplitude(r.books[mark.Work].Codeword(top.codeword))))
+				out.Work.RMS = r.rms(s, mark.Work, place, max(0, v.fit([]mark.Codeword{r.books[mark.Work].Codeword(top.codeword)})[0]))
 			}
 			out.Alignment = place
 			out.Alignment.ShiftX, out.Alignment.ShiftY = wrap(place.ShiftX), wrap(place.ShiftY)

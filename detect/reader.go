@@ -106,12 +106,21 @@ func materials(imgs []image.Image) ([]*material, error) {
 	return ms, nil
 }
 
+// trials itemises M, but for the search of the delivery's codeword.
+func (r *Reader) trials() Trials {
+	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
+}
+
+// Thresholds returns the T at which this reader names a codeword of each kind.
+func (r *Reader) Thresholds() Thresholds { return r.trials().Thresholds(r.opt.FWER) }
+
 // read measures and decides.
 func (r *Reader) read(ms []*material) Reading {
 	f := newFolder()
 	byPilot, byDelivery, sizes := r.align(ms, f)
 	out := Reading{Images: len(ms), FWER: r.opt.FWER, Pilot: byPilot.t}
-	out.Trials = Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Alignments: byDelivery.class.trials(sizes), Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
+	out.Trials = r.trials()
+	out.Trials.Alignments = byDelivery.class.trials(sizes)
 	nothing := finding(0, 0, 1) // what a uniform picture, in which nothing repeats, is left with
 	out.Delivery, out.Best, out.Work = nothing, nothing, nothing
 	var seen []Alignment

@@ -133,6 +133,15 @@ func (r *Reading) DeliveryFound() bool { return r.DeliveryFoundAt(r.FWER) }
 // DeliveryFoundAt says whether the delivery's codeword was named at the given error rate.
 func (r *Reading) DeliveryFoundAt(fwer float64) bool { return r.Delivery.P <= fwer }
 
+// LeastP returns the smallest p of all findings.
+func (r *Reading) LeastP() float64 {
+	p := min(r.Delivery.P, r.Best.P, r.Work.P)
+	for _, c := range r.Concepts {
+		p = min(p, c.P)
+	}
+	return p
+}
+
 // merge keeps, lattice by lattice, the stronger of two readings of the same material.
 func (r *Reading) merge(o Reading) {
 	first := r.By == ""

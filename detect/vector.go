@@ -7,7 +7,8 @@ import (
 )
 
 // vector is the material seen through one lattice at one alignment: per coefficient the weighted number u
-// the statistic adds up, the same number in units of its noise, and its expected amplitude in those units.
+// the statistic adds up, the same number in units of its noise, its expected amplitude in those units, and the weight
+// between the first two: u = w z.
 type vector struct {
 	u, z, a, w []float64
 }
@@ -30,9 +31,9 @@ func (r *Reader) vector(s *spectrum, l mark.Lattice, at Alignment) *vector {
 		v.u[2*i], v.u[2*i+1] = real(u), -imag(u)
 		q := s.snr[h.Channel][k]
 		v.a[2*i], v.a[2*i+1] = math.Sqrt(q), math.Sqrt(q)
-		scale := 1 / (weight * math.Sqrt(s.noise[h.Channel][k]/2))
-		v.w[2*i], v.w[2*i+1] = 1/scale, 1/scale
-		v.z[2*i], v.z[2*i+1] = v.u[2*i]*scale, v.u[2*i+1]*scale
+		w := weight * math.Sqrt(s.noise[h.Channel][k]/2)
+		v.w[2*i], v.w[2*i+1] = w, w
+		v.z[2*i], v.z[2*i+1] = v.u[2*i]/w, v.u[2*i+1]/w
 	}
 	return v
 }
@@ -48,28 +49,15 @@ func (v *vector) norm() float64 {
 
 // t returns T = sum(s_i u_i) / |u|, 0 for an empty vector.
 func (v *vector) t(word mark.Codeword) float64 {
-	dot, p := 0.0, 0.0
+	norm := v.norm()
+	if norm == 0 {
+		return 0
+	}
+	dot := 0.0
 	for i, u := range v.u {
 		dot += float64(float64(word[i]) * u)
-		p += float64(u * u)
 	}
-	if p == 0 {
-		return 0
-	}
-	return dot / math.Sqrt(p)
-}
-
-// amplitude returns the least-squares amplitude of a codeword relative to the expected amplitudes a.
-func (v *vector) amplitude(word mark.Codeword) float64 {
-	num, den := 0.0, 0.0
-	for i, a := range v.a {
-		num += float64(float64(float64(word[i])*a) * v.z[i])
-		den += float64(a * a)
-	}
-	if den == 0 {
-		return 0
-	}
-	return num / den
+	return dot / norm
 }
 
 // without returns the vector with the given codewords fitted by least squares and taken out, and their
@@ -88,7 +76,8 @@ func (v *vector) without(words []mark.Codeword) (*vector, []float64) {
 	return rest, amps
 }
 
-// fit solves the normal equations for the amplitudes of a few codewords by Gauss-Seidel iteration; random
+// fit returns the least-squares amplitudes of a few codewords relative to the expected amplitudes a. It solves the
+// normal equations by Gauss-Seidel iteration; random
 // codewords are nearly orthogonal, so it converges in a few rounds.
 func (v *vector) fit(words []mark.Codeword) []float64 {
 	amps := make([]float64, len(words))

@@ -13,7 +13,6 @@ type canvas struct {
 	src, dst []uint8
 	stride   int // bytes a row, source
 	outRow   int // bytes a row, copy
-	alpha    bool
 }
 
 func newCanvas(host image.Image) *canvas {
@@ -21,10 +20,10 @@ func newCanvas(host image.Image) *canvas {
 	switch m := host.(type) {
 	case *image.NRGBA:
 		o := image.NewNRGBA(r)
-		return &canvas{out: o, channels: 3, src: m.Pix, dst: o.Pix, stride: m.Stride, outRow: o.Stride, alpha: true}
+		return &canvas{out: o, channels: 3, src: m.Pix, dst: o.Pix, stride: m.Stride, outRow: o.Stride}
 	case *image.NRGBA64:
 		o := image.NewNRGBA64(r)
-		return &canvas{out: o, channels: 3, deep: true, src: m.Pix, dst: o.Pix, stride: m.Stride, outRow: o.Stride, alpha: true}
+		return &canvas{out: o, channels: 3, deep: true, src: m.Pix, dst: o.Pix, stride: m.Stride, outRow: o.Stride}
 	case *image.Gray:
 		o := image.NewGray(r)
 		return &canvas{out: o, channels: 1, src: m.Pix, dst: o.Pix, stride: m.Stride, outRow: o.Stride}
@@ -41,9 +40,9 @@ func (c *canvas) mark(y int, amp []float32, t *tile, s *stats) {
 	base := int(t.rows[y]) * t.n
 	switch {
 	case c.channels == 1 && !c.deep:
-		c.grey8(src, dst, amp, t.rgb[0][base:base+t.n], t.cols, s)
+		grey8(src, dst, amp, t.rgb[0][base:base+t.n], t.cols, s)
 	case c.channels == 1:
-		c.grey16(src, dst, amp, t.rgb[0][base:base+t.n], t.cols, s)
+		grey16(src, dst, amp, t.rgb[0][base:base+t.n], t.cols, s)
 	case !c.deep:
 		rows := [3][]float32{t.rgb[0][base : base+t.n], t.rgb[1][base : base+t.n], t.rgb[2][base : base+t.n]}
 		colour8(src, dst, amp, rows, t.cols, s)
@@ -78,7 +77,7 @@ func colour8(src, dst []uint8, amp []float32, rows [3][]float32, cols []int32, s
 	s.clipped += clipped
 }
 
-func (c *canvas) grey8(src, dst []uint8, amp, row []float32, cols []int32, s *stats) {
+func grey8(src, dst []uint8, amp, row []float32, cols []int32, s *stats) {
 	var squares int64
 	for x, a := range amp {
 		d, clip := add8(src[x], float32(a*row[cols[x]]))
@@ -105,7 +104,7 @@ func colour16(src, dst []uint8, amp []float32, rows [3][]float32, cols []int32, 
 	s.samples += 3 * len(amp)
 }
 
-func (c *canvas) grey16(src, dst []uint8, amp, row []float32, cols []int32, s *stats) {
+func grey16(src, dst []uint8, amp, row []float32, cols []int32, s *stats) {
 	for x, a := range amp {
 		add16(src[2*x:2*x+2], dst[2*x:2*x+2], float32(a*row[cols[x]]), s)
 	}

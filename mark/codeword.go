@@ -29,20 +29,18 @@ type Book struct {
 
 // NewBook draws the books of a lattice from its key. AES-256-CTR with a zero initial counter is the PRF;
 // masks and slots come from keys derived for them.
-func NewBook(p *Profile, l Lattice, k Key) *Book {
-	lp := &p.lattices[l]
-	b := &Book{lattice: l, slots: lp.slots, books: lp.books, slotOf: permutation(k.derive("slots", ""), lp.slots)[:lp.Coefficients()]}
-	b.draw(k)
-	return b
-}
+func NewBook(p *Profile, l Lattice, k Key) *Book { return newBook(p, l, k, p.lattices[l].books) }
 
-// draw fills the masks from the key's stream.
-func (b *Book) draw(k Key) {
-	stream := keystream(k.derive("mask", ""), b.books*b.slots/8)
+// newBook draws the first books of a lattice.
+func newBook(p *Profile, l Lattice, k Key, books int) *Book {
+	lp := &p.lattices[l]
+	b := &Book{lattice: l, slots: lp.slots, books: books, slotOf: permutation(k.derive("slots", ""), lp.slots)[:lp.Coefficients()]}
+	stream := keystream(k.derive("mask", ""), books*lp.slots/8)
 	b.masks = make([]uint64, len(stream)/8)
 	for i := range b.masks {
 		b.masks[i] = binary.LittleEndian.Uint64(stream[8*i:])
 	}
+	return b
 }
 
 // Slots returns the length of the transform that reads one book: 256 or 1,024.
@@ -81,10 +79,8 @@ func OneCodeword(p *Profile, l Lattice, k Key, i int) Codeword {
 	if i < 0 || i >= lp.books*lp.slots {
 		panic(fmt.Sprintf("mark: codeword %d of %d in the %v lattice", i, lp.books*lp.slots, l))
 	}
-	first := i / lp.slots // books before the one wanted are drawn and thrown away: the stream is one
-	b := &Book{lattice: l, slots: lp.slots, books: first + 1, slotOf: permutation(k.derive("slots", ""), lp.slots)[:lp.Coefficients()]}
-	b.draw(k)
-	return b.Codeword(i)
+	// books before the one wanted are drawn and thrown away: the stream is one
+	return newBook(p, l, k, i/lp.slots+1).Codeword(i)
 }
 
 // keystream returns n bytes of AES-256-CTR under k with a zero initial counter.

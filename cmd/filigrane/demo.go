@@ -211,7 +211,7 @@ func (c *demoCmd) picture(d *delivery.Delivery, img *delivery.Image, file []byte
 		}
 		return d.Parameters.Geometry.Host(m, d.Parameters.Format)
 	}
-	p.Master = func() ([]byte, error) { return file, nil }
+	p.File = file
 	p.Decode = func(data []byte) (image.Image, error) {
 		m, err := decode(data)
 		if err != nil {

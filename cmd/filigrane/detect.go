@@ -282,7 +282,7 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 	for i := range readings {
 		r, sc := &readings[i], d.scopes[i]
 		if i != best && r.Verdict != detect.Absent {
-			a.Also = append(a.Also, also{sc.Path, sc.Dir, r.Verdict, least(r)})
+			a.Also = append(a.Also, also{sc.Path, sc.Dir, r.Verdict, r.LeastP()})
 		}
 		if d.cmd.Detailed {
 			a.Readings = append(a.Readings, detailed{sc.Path, sc.Dir, *r})
@@ -291,21 +291,12 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 	return a, d.rank(a, d.scopes[best], readings[best], imgs)
 }
 
-// least is the smallest p of a reading.
-func least(r *detect.Reading) float64 {
-	p := min(r.Delivery.P, r.Best.P, r.Work.P)
-	for _, c := range r.Concepts {
-		p = min(p, c.P)
-	}
-	return p
-}
-
 // better orders readings: attributed first, then by the smallest p.
 func better(a, b *detect.Reading) bool {
 	if x, y := a.Verdict == detect.Attributed, b.Verdict == detect.Attributed; x != y {
 		return x
 	}
-	return least(a) < least(b)
+	return a.LeastP() < b.LeastP()
 }
 
 // describe gives names to what a reading found.

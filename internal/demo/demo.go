@@ -27,10 +27,19 @@ type Picture struct {
 	PSNRDB, SSIM float64
 	// Host and Marked give the picture before and after, decoded anew at each call.
 	Host, Marked func() (image.Image, error)
-	// Master gives the bytes of the master, Encode writes a picture as the delivery did: for timing.
-	Master func() ([]byte, error)
+	// File holds the delivered file, Decode reads it, Encode writes a picture as the delivery did: for timing.
+	File   []byte
 	Encode func(image.Image) error
 	Decode func([]byte) (image.Image, error)
+}
+
+// pair gives the picture before and after.
+func (p Picture) pair() (host, marked image.Image, err error) {
+	if host, err = p.Host(); err != nil {
+		return nil, nil, err
+	}
+	marked, err = p.Marked()
+	return host, marked, err
 }
 
 // Input is a delivery and what is needed to read it.
@@ -61,7 +70,7 @@ func Measure(ctx context.Context, in Input) (*report.Report, []float64, error) {
 	}
 	m := &measurement{Input: in, reader: detect.NewReader(in.Profile, in.Keys, detect.Options{Resolution: in.Resolution, FWER: FWER}), books: mark.NewBooks(in.Profile, in.Keys)}
 	r := &report.Report{}
-	t := detect.Trials{Keys: 1, Lattices: int(mark.Lattices), Choosers: 2, Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: 4}.Thresholds(FWER)
+	t := m.reader.Thresholds()
 	r.Settings.FWER, r.Settings.ThresholdDelivery, r.Settings.ThresholdConcept, r.Settings.ThresholdWork = FWER, t.Delivery, t.Concept, t.Work
 	for _, step := range []func(context.Context, *report.Report) error{m.speed, m.ladder, m.twoConcepts, m.surrogate, m.null, m.payout, m.pictures} {
 		if err := step(ctx, r); err != nil {

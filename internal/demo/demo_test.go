@@ -35,11 +35,11 @@ func input(t *testing.T, keys, readKeys mark.Keys) demo.Input {
 		p.PSNRDB, p.SSIM = signal.PSNR(host, marked), signal.SSIM(host, marked)
 		p.Host = func() (image.Image, error) { return host, nil }
 		p.Marked = func() (image.Image, error) { return marked, nil }
-		p.Master = func() ([]byte, error) {
-			var b bytes.Buffer
-			err := png.Encode(&b, host)
-			return b.Bytes(), err
+		var file bytes.Buffer
+		if err := png.Encode(&file, marked); err != nil {
+			t.Fatal(err)
 		}
+		p.File = file.Bytes()
 		p.Decode = func(data []byte) (image.Image, error) { return png.Decode(bytes.NewReader(data)) }
 		p.Encode = func(img image.Image) error { return png.Encode(&bytes.Buffer{}, img) }
 		in.Pictures = append(in.Pictures, p)

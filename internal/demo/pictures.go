@@ -31,11 +31,7 @@ const (
 // 100 %, where a mark would show first.
 func (m *measurement) pictures(_ context.Context, r *report.Report) error {
 	for _, p := range shown(m.Pictures) {
-		host, err := p.Host()
-		if err != nil {
-			return err
-		}
-		marked, err := p.Marked()
+		host, marked, err := p.pair()
 		if err != nil {
 			return err
 		}

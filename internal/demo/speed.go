@@ -18,15 +18,7 @@ func (m *measurement) speed(_ context.Context, r *report.Report) error {
 	n := min(timed, len(m.Pictures))
 	for i := range n {
 		p := m.Pictures[i*len(m.Pictures)/n]
-		data, err := p.Master()
-		if err != nil {
-			return err
-		}
-		host, err := p.Host()
-		if err != nil {
-			return err
-		}
-		marked, err := p.Marked()
+		host, marked, err := p.pair()
 		if err != nil {
 			return err
 		}
@@ -34,7 +26,7 @@ func (m *measurement) speed(_ context.Context, r *report.Report) error {
 			to *[]float64
 			do func() error
 		}{
-			{&decode, func() error { _, err := p.Decode(data); return err }},
+			{&decode, func() error { _, err := p.Decode(p.File); return err }},
 			{&encode, func() error { return p.Encode(marked) }},
 			{&embedding, func() error {
 				_, _, err := embed.Mark(host, mark.NewCell(m.Profile, m.books, mark.Names{Concepts: p.Concepts, Work: p.Work}), embed.Options{PSNRDB: m.PresetDB, Resolution: m.Resolution})

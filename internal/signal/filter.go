@@ -19,18 +19,12 @@ func BoxMean(p *Plane, radius int) *Plane {
 // on a key. meanRadius and devRadius are those of the two boxes, in samples; floor is in 8-bit levels.
 // It returns the harmonic mean of deviation + floor: what one unit of residual is worth, in levels.
 func Residual(p *Plane, meanRadius, devRadius int, floor, limit float32) float64 {
-	high := NewPlane(p.W, p.H)
-	mean := make([]float32, p.W)
-	box := newBox(p.W, meanRadius)
-	for y := 0; y < p.H; y++ {
-		box.advance(p, y, false)
-		box.means(mean)
-		src, dst := p.Row(y), high.Row(y)
-		for x, m := range mean {
-			dst[x] = src[x] - m
-		}
+	high := BoxMean(p, meanRadius)
+	for i, m := range high.Pix {
+		high.Pix[i] = p.Pix[i] - m
 	}
-	box = newBox(p.W, devRadius)
+	mean := make([]float32, p.W)
+	box := newBox(p.W, devRadius)
 	inverse := 0.0
 	for y := 0; y < p.H; y++ {
 		box.advance(high, y, true)

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"fmt"
+	"math/bits"
 
 	"gonum.org/v1/gonum/dsp/fourier"
 )
@@ -57,7 +58,7 @@ func FWHT(a []float32) {
 		panic(fmt.Sprintf("signal: Walsh-Hadamard transform of length %d, which is not a power of two", n))
 	}
 	h := 1
-	if log2(n)%2 == 1 { // an odd number of stages: do one alone, the rest in pairs
+	if bits.TrailingZeros(uint(n))%2 == 1 { // an odd number of stages: do one alone, the rest in pairs
 		for i := 0; i < n; i += 2 {
 			a[i], a[i+1] = a[i]+a[i+1], a[i]-a[i+1]
 		}
@@ -79,13 +80,4 @@ func fwhtPair(a []float32, h int) {
 			q[j], s[j] = dp+dr, dp-dr
 		}
 	}
-}
-
-func log2(n int) int {
-	k := 0
-	for n > 1 {
-		n >>= 1
-		k++
-	}
-	return k
 }
