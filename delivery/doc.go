@@ -12,11 +12,17 @@
 // interruptions. (Between platforms the Lanczos filter of square geometries may differ in the last bit of a
 // product.)
 //
+// # What must be readable
+//
+// Every file by itself (ReadableEach), or for pictures too small for that, pools of the files of each concept
+// (ReadablePool). A pool that does not name its concept is noted in the manifest and refuses nothing.
+//
 // # Order of durable writes
 //
-// lock, job.json, per image staging/<id>.img then staging/<id>.json, per shard shard-N.tar then
-// staging/shard-N.json, codebook.json, manifest.json; then staging/* and job.json go. A run that was killed
-// anywhere is continued by the same call. See Run.
+// lock, job.json, per image staging/<id>.img then staging/<id>.json (under ReadablePool per batch of images
+// staging/batch-<hash>.img then staging/batch-<hash>.json), per shard shard-N.tar then staging/shard-N.json,
+// codebook.json, manifest.json; then staging/* and job.json go. A run that was killed anywhere is continued by the
+// same call. See Run.
 //
 // # Trust
 //

@@ -25,10 +25,12 @@ type Geometry struct {
 	Resolution int // R, pixels
 }
 
-// Bounds of R. Below the least a cell's finest waves are all that is left; above the greatest no trainer is known.
+// Bounds of R, in pixels. Below 64 the short side has not one cell; above the greatest no trainer is known. A picture
+// that must be readable by itself needs more: below 256 it has fewer than 16 cells.
 const (
-	MinResolution = 256
-	MaxResolution = 4096
+	MinResolution     = 64
+	MinResolutionEach = 256
+	MaxResolution     = 4096
 )
 
 // defaultResolution is the short side at which most trainers see an image today.

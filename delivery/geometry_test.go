@@ -15,7 +15,7 @@ import (
 )
 
 func TestParseGeometry(t *testing.T) {
-	for text, want := range map[string]string{"square:1024": "square:1024", "native": "native:1024", "native:512": "native:512", "square:256": "square:256", "native:4096": "native:4096"} {
+	for text, want := range map[string]string{"square:1024": "square:1024", "native": "native:1024", "native:512": "native:512", "square:64": "square:64", "native:4096": "native:4096"} {
 		g, err := ParseGeometry(text)
 		if err != nil || g.String() != want {
 			t.Errorf("%s: %v, %v", text, g, err)
@@ -25,7 +25,7 @@ func TestParseGeometry(t *testing.T) {
 			t.Errorf("%s does not survive its text form: %v", text, err)
 		}
 	}
-	for _, text := range []string{"", "square", "square:", "square:0", "square:255", "square:4097", "square:+512", "square:0512", "round:512", "native:", "native:1e3", "native:512 "} {
+	for _, text := range []string{"", "square", "square:", "square:0", "square:63", "square:4097", "square:+512", "square:0512", "round:512", "native:", "native:1e3", "native:512 "} {
 		if g, err := ParseGeometry(text); err == nil {
 			t.Errorf("%q was read as %v", text, g)
 		}

@@ -72,7 +72,7 @@ func newMarker(spec Spec, source Source) (*marker, error) {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
 	return &marker{spec: spec, profile: p, books: mark.NewBooks(p, spec.Keys), source: source,
-		reader: detect.NewReader(p, spec.Keys, detect.Options{Resolution: spec.Geometry.Resolution})}, nil
+		reader: newReader(p, spec.Keys, spec.Geometry)}, nil
 }
 
 // image does the way of one work. The error is of the batch: the context's. Everything else that goes wrong, a
@@ -154,7 +154,8 @@ func (m *marker) read(ctx context.Context, w concepts.Work) ([]byte, *refusal) {
 	return data, nil
 }
 
-// mark runs the closed loop: mark, encode, re-read, detect, and stronger if that failed.
+// mark runs the closed loop: mark, encode, re-read, detect, and stronger if that failed. Under ReadablePool it marks
+// once: what is detected are pools, at the end.
 func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Image, []byte, *refusal, error) {
 	p, err := raster.Decode(data, m.spec.Limits)
 	if err != nil {
@@ -166,6 +167,14 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		return nil, nil, ref, nil
 	}
 	plain := mark.NewCell(m.profile, m.books, names)
+	if m.spec.Readable == ReadablePool {
+		img, file, _, ref := m.write(p, host, plain, m.spec.Preset.PSNRDB)
+		if ref != nil {
+			return nil, nil, ref, nil
+		}
+		img.Changes = did
+		return img, file, nil, nil
+	}
 	start, cell, ref := m.gentle(host, plain)
 	if ref != nil {
 		return nil, nil, ref, nil
@@ -282,30 +291,39 @@ type lack struct {
 // attempt marks at one strength, writes the file, reads it back as a stranger would and detects it, in full
 // and as a thumbnail.
 func (m *marker) attempt(p *raster.Picture, host image.Image, cell *mark.Cell, names mark.Names, targetDB float64) (*attempt, *refusal) {
-	marked, rep, ref := m.embed(host, cell, targetDB)
+	img, file, again, ref := m.write(p, host, cell, targetDB)
 	if ref != nil {
 		return nil, ref
 	}
-	out := *p
-	out.Image = marked
-	var file bytes.Buffer
-	if err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions()); err != nil {
-		return nil, refusalOf(err)
-	}
-	again, err := raster.Decode(file.Bytes(), m.spec.Limits)
-	if err != nil {
-		return nil, refuse(Fault, "the file written cannot be read back (%v): report it with the master", err)
-	}
-	img := &Image{Width: marked.Bounds().Dx(), Height: marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
-		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host, again.Image), 4), SSIM: round(signal.SSIM(host, again.Image), 6),
-		MarkPSNRDB: round(rep.PSNRDB, 4)}
-	views, ref := m.views(again.Image)
+	views, ref := m.views(again)
 	if ref != nil {
 		return nil, ref
 	}
 	img.T, img.CopyT, img.ThumbnailT = statistics(&views[asWritten], names), statistics(&views[asCopy], names), statistics(&views[asThumbnail], names)
 	img.PieceT = statistics(&views[asPiece], names)
-	return &attempt{img, file.Bytes(), missing(views, names)}, nil
+	return &attempt{img, file, missing(views, names)}, nil
+}
+
+// write marks at one strength, writes the file and reads it back: the image with its figures but for the
+// statistics, the file, and the picture re-read.
+func (m *marker) write(p *raster.Picture, host image.Image, cell *mark.Cell, targetDB float64) (*Image, []byte, image.Image, *refusal) {
+	marked, rep, ref := m.embed(host, cell, targetDB)
+	if ref != nil {
+		return nil, nil, nil, ref
+	}
+	out := *p
+	out.Image = marked
+	var file bytes.Buffer
+	if err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions()); err != nil {
+		return nil, nil, nil, refusalOf(err)
+	}
+	again, err := raster.Decode(file.Bytes(), m.spec.Limits)
+	if err != nil {
+		return nil, nil, nil, refuse(Fault, "the file written cannot be read back (%v): report it with the master", err)
+	}
+	return &Image{Width: marked.Bounds().Dx(), Height: marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
+		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host, again.Image), 4), SSIM: round(signal.SSIM(host, again.Image), 6),
+		MarkPSNRDB: round(rep.PSNRDB, 4)}, file.Bytes(), again.Image, nil
 }
 
 // view is one of the ways a delivered file must be readable.

@@ -26,6 +26,8 @@ type Manifest struct {
 	Shards     []Shard    `json:"shards"`   // in order
 	Images     []Image    `json:"images"`   // by work
 	Refusals   []Refusal  `json:"refusals"` // by work
+	// Pools are there under ReadablePool only, one for each concept that delivered images carry, by number.
+	Pools []Pool `json:"pools,omitempty"`
 }
 
 // Summary counts a delivery.
@@ -39,6 +41,8 @@ type Summary struct {
 	PSNRMinDB    float64 `json:"psnr_min_db"`
 	SSIMMean     float64 `json:"ssim_mean"`
 	SSIMMin      float64 `json:"ssim_min"`
+	Pools        int     `json:"pools,omitempty"`         // concepts read from pools of images
+	PoolsUnnamed int     `json:"pools_unnamed,omitempty"` // of them, those not named
 }
 
 // Shard is one WebDataset file.
@@ -64,14 +68,15 @@ type Image struct {
 	Width        int               `json:"width"`
 	Height       int               `json:"height"`
 	Changes
-	StrengthSteps int        `json:"strength_steps"` // steps of 1 dB beyond the preset
-	MarkPSNRDB    float64    `json:"mark_psnr_db"`   // of the mark alone
-	PSNRDB        float64    `json:"psnr_db"`        // host against the file re-read: mark and compression
-	SSIM          float64    `json:"ssim"`
-	T             Statistics `json:"t"`           // of the file re-read
-	CopyT         Statistics `json:"copy_t"`      // of a JPEG copy of quality CopyQuality
-	ThumbnailT    Statistics `json:"thumbnail_t"` // of its thumbnail of ThumbnailSide pixels
-	PieceT        Statistics `json:"piece_t"`     // of its roughest quarter; of the whole where quarters are too small
+	StrengthSteps int     `json:"strength_steps"` // steps of 1 dB beyond the preset
+	MarkPSNRDB    float64 `json:"mark_psnr_db"`   // of the mark alone
+	PSNRDB        float64 `json:"psnr_db"`        // host against the file re-read: mark and compression
+	SSIM          float64 `json:"ssim"`
+	// The statistics of single images are left out under ReadablePool.
+	T          Statistics `json:"t,omitzero"`           // of the file re-read
+	CopyT      Statistics `json:"copy_t,omitzero"`      // of a JPEG copy of quality CopyQuality
+	ThumbnailT Statistics `json:"thumbnail_t,omitzero"` // of its thumbnail of ThumbnailSide pixels
+	PieceT     Statistics `json:"piece_t,omitzero"`     // of its roughest quarter; of the whole where quarters are too small
 }
 
 // NumberedConcept is a concept with its number in the codebook.
@@ -86,6 +91,11 @@ type Statistics struct {
 	Concepts []float64 `json:"concepts"` // of Image.Concepts
 	Work     float64   `json:"work"`
 	Pilot    float64   `json:"pilot"`
+}
+
+// none says that nothing was read.
+func (s Statistics) none() bool {
+	return s.Concepts == nil && s.Delivery == 0 && s.Work == 0 && s.Pilot == 0
 }
 
 // String is short, for people.
@@ -169,7 +179,13 @@ func (m *Manifest) check() error {
 	if _, err := ParseFormat(string(p.Format)); err != nil {
 		return err
 	}
+	if _, err := ParseReadable(p.Readable.String()); err != nil {
+		return err
+	}
 	if err := p.Geometry.check(); err != nil {
+		return err
+	}
+	if err := p.Readable.CheckGeometry(p.Geometry); err != nil {
 		return err
 	}
 	if p.Profile < 1 || p.ImagesPerShard < 1 || p.ImagesPerShard > MaxImagesPerShard || !isHash(p.CatalogueSHA256) || !isHash(p.CodebookSHA256) {
@@ -182,7 +198,7 @@ func (m *Manifest) check() error {
 		return err
 	}
 	for i := range m.Images {
-		if err := m.Images[i].check(); err != nil {
+		if err := m.Images[i].check(p.Readable); err != nil {
 			return fmt.Errorf("image %q: %w", m.Images[i].Work, err)
 		}
 		if i > 0 && m.Images[i-1].Work >= m.Images[i].Work {
@@ -197,7 +213,10 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("work %q is both delivered and refused", r.Work)
 		}
 	}
-	if m.Summary != summarise(m.Images, m.Refusals) {
+	if err := m.checkPools(); err != nil {
+		return err
+	}
+	if m.Summary != summarise(m.Images, m.Refusals, m.Pools) {
 		return errors.New("the summary is not that of the lists")
 	}
 	return nil
@@ -222,7 +241,7 @@ func (m *Manifest) checkShards() error {
 	return nil
 }
 
-func (img *Image) check() error {
+func (img *Image) check(rule Readable) error {
 	if err := img.Work.Check(); err != nil {
 		return err
 	}
@@ -253,7 +272,10 @@ func (img *Image) check() error {
 		return errors.New("its numbers are incomplete")
 	}
 	for _, t := range []Statistics{img.T, img.CopyT, img.ThumbnailT, img.PieceT} {
-		if t.Concepts == nil || len(t.Concepts) != len(img.Concepts) {
+		switch {
+		case rule == ReadablePool && !t.none():
+			return errors.New("it has statistics of its own, though pools were read")
+		case rule != ReadablePool && (t.Concepts == nil || len(t.Concepts) != len(img.Concepts)):
 			return errors.New("its statistics are incomplete")
 		}
 	}
@@ -284,8 +306,13 @@ func (m *Manifest) Image(id concepts.WorkID) (*Image, bool) {
 }
 
 // summarise computes the summary of sorted lists.
-func summarise(images []Image, refusals []Refusal) Summary {
-	s := Summary{Works: len(images) + len(refusals), Images: len(images), Refused: len(refusals)}
+func summarise(images []Image, refusals []Refusal, pools []Pool) Summary {
+	s := Summary{Works: len(images) + len(refusals), Images: len(images), Refused: len(refusals), Pools: len(pools)}
+	for i := range pools {
+		if !pools[i].Named {
+			s.PoolsUnnamed++
+		}
+	}
 	if len(images) == 0 {
 		return s
 	}

@@ -17,7 +17,7 @@ func exampleManifest() *Manifest {
 		Images: []Image{{Work: "a", WorkNumber: 7, Concepts: []NumberedConcept{{3, concepts.NewConceptID(concepts.Semantic, "lake")}}, SourcePath: "x/é.jpg", SourceSHA256: h,
 			Shard: "shard-000000.tar", Key: "a", Extension: "png", SHA256: h, Bytes: 1234, Width: 1024, Height: 1024, Changes: Changes{Upscaled: true},
 			MarkPSNRDB: 42.25, PSNRDB: 42.2519, SSIM: 0.98, T: Statistics{9.1, []float64{12.5}, 23, 11.7}, CopyT: Statistics{6.5, []float64{8.5}, 22, 11.5}, PieceT: Statistics{9, []float64{12}, 20, 11}, ThumbnailT: Statistics{5, []float64{0}, 14, 6.6}}}}
-	m.Summary = summarise(m.Images, m.Refusals)
+	m.Summary = summarise(m.Images, m.Refusals, m.Pools)
 	return m
 }
 
@@ -69,7 +69,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add(bytes.Replace(text, []byte(`"images_per_shard": 1000`), []byte(`"images_per_shard": 9223372036854775807`), 1))
 	empty := exampleManifest()
 	empty.Shards, empty.Images = []Shard{}, []Image{}
-	empty.Summary = summarise(empty.Images, empty.Refusals)
+	empty.Summary = summarise(empty.Images, empty.Refusals, empty.Pools)
 	if text, err = empty.MarshalText(); err != nil {
 		f.Fatal(err)
 	}

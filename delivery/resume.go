@@ -179,7 +179,7 @@ func (p Parameters) differ(o Parameters) string {
 		{"catalogue", p.Catalogue, o.Catalogue}, {"catalogue hash", p.CatalogueSHA256, o.CatalogueSHA256}, {"path", p.Path, o.Path},
 		{"key", p.KeyFingerprint, o.KeyFingerprint}, {"keys", p.LatticeFingerprints, o.LatticeFingerprints}, {"profile", p.Profile, o.Profile},
 		{"geometry", p.Geometry, o.Geometry}, {"format", p.Format, o.Format}, {"preset", p.Preset, o.Preset}, {"preset strength", p.PresetDB, o.PresetDB},
-		{"floor", p.FloorDB, o.FloorDB}, {"images a shard", p.ImagesPerShard, o.ImagesPerShard}, {"program version", p.CodeVersion, o.CodeVersion},
+		{"what must be readable", p.Readable, o.Readable}, {"floor", p.FloorDB, o.FloorDB}, {"images a shard", p.ImagesPerShard, o.ImagesPerShard}, {"program version", p.CodeVersion, o.CodeVersion},
 	} {
 		if f.mine != f.other {
 			return fmt.Sprintf("%s %v, not %v", f.name, f.other, f.mine)
@@ -193,16 +193,18 @@ type leftovers struct {
 	records map[concepts.WorkID]record
 	shards  []Shard
 	keys    map[string]bool
+	batched map[concepts.WorkID]record // those staged in batches
 }
 
 // staged reads what earlier runs of this job left. Records of other jobs, and those whose image is gone without
 // its shard being written, do not count.
-func staged(ctx context.Context, st store.Store, jobHash string, works []concepts.Work) (*leftovers, error) {
+func staged(ctx context.Context, b *batches, works []concepts.Work) (*leftovers, error) {
+	st, jobHash := b.store, b.job
 	keys, err := st.List(ctx, stagingPrefix)
 	if err != nil {
 		return nil, err
 	}
-	l := &leftovers{records: make(map[concepts.WorkID]record), keys: make(map[string]bool, len(keys))}
+	l := &leftovers{records: make(map[concepts.WorkID]record), keys: make(map[string]bool, len(keys)), batched: make(map[concepts.WorkID]record)}
 	for _, k := range keys {
 		l.keys[k] = true
 	}
@@ -217,19 +219,22 @@ func staged(ctx context.Context, st store.Store, jobHash string, works []concept
 		l.shards = append(l.shards, r.Shard)
 		sharded += r.Shard.Images
 	}
+	if err := readBatches(ctx, b, l); err != nil {
+		return nil, err
+	}
 	for _, w := range works {
-		key := stagingKey(w.ID, ".json")
-		if !l.keys[key] {
-			continue
+		r, ok := l.batched[w.ID]
+		if key := stagingKey(w.ID, ".json"); l.keys[key] {
+			r = record{}
+			if ok, err = readRecord(ctx, st, key, &r); err != nil {
+				return nil, err
+			}
 		}
-		var r record
-		if ok, err := readRecord(ctx, st, key, &r); err != nil {
-			return nil, err
-		} else if !ok || r.Format != jobFormat || r.Job != jobHash || r.Work != w.ID || (r.Image == nil) == (r.Refusal == nil) {
+		if !ok || r.Format != jobFormat || r.Job != jobHash || r.Work != w.ID || (r.Image == nil) == (r.Refusal == nil) {
 			continue
 		}
 		if r.Image != nil {
-			if sharded--; sharded < 0 && !l.keys[stagingKey(w.ID, ".img")] {
+			if sharded--; sharded < 0 && !l.keys[b.place(w.ID).image] {
 				continue
 			}
 		}
@@ -280,13 +285,13 @@ func unstage(ctx context.Context, st store.Store) error {
 }
 
 // copyStaged copies a staged image and checks that it is still what its record says.
-func copyStaged(ctx context.Context, st store.Store, img *Image, to io.Writer) error {
-	data, err := store.ReadAll(ctx, st, stagingKey(img.Work, ".img"), img.Bytes)
+func copyStaged(ctx context.Context, st store.Store, at place, img *Image, to io.Writer) error {
+	data, err := readStaged(ctx, st, at, img.Bytes)
 	if err == nil && hashOf(data) != img.SHA256 {
 		err = errors.New("its bytes have changed")
 	}
 	if err != nil {
-		if derr := st.Delete(ctx, stagingKey(img.Work, ".json")); derr != nil {
+		if derr := st.Delete(ctx, at.record); derr != nil {
 			err = errors.Join(err, derr)
 		}
 		return fmt.Errorf("delivery: the staged image of work %s is damaged: %w; run again, it will be made anew", img.Work, err)

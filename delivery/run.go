@@ -118,6 +118,7 @@ type run struct {
 	refused int
 	resumed int
 	before  *leftovers
+	batches *batches
 	passing map[concepts.WorkID]bool // refused, but not staged
 }
 
@@ -137,7 +138,8 @@ func (r *run) explain(err error) error {
 // images does all works that no earlier run has done, and stages each.
 func (r *run) images(ctx context.Context, source Source) error {
 	var err error
-	if r.before, err = staged(ctx, r.store, r.job, r.works); err != nil {
+	r.batches = newBatches(r.store, r.job, r.spec.ImagesPerShard)
+	if r.before, err = staged(ctx, r.batches, r.works); err != nil {
 		return err
 	}
 	r.records, r.passing = maps.Clone(r.before.records), make(map[concepts.WorkID]bool)
@@ -163,7 +165,11 @@ func (r *run) images(ctx context.Context, source Source) error {
 		}
 		g.Go(func() error { return r.work(each, m, w) })
 	}
-	if err := g.Wait(); err != nil {
+	err = g.Wait()
+	if ferr := r.batches.flush(ctx); err == nil {
+		err = ferr
+	}
+	if err != nil {
 		return err
 	}
 	return ctx.Err()
@@ -183,7 +189,7 @@ func (r *run) work(ctx context.Context, m *marker, w concepts.Work) error {
 		rec.Refusal = &Refusal{Work: w.ID, Path: w.Path, Kind: ref.kind, Detail: ref.detail}
 	}
 	if ref == nil || !ref.passing {
-		if err := stage(ctx, r.store, rec, file); err != nil {
+		if err := r.stage(ctx, rec, file); err != nil {
 			return err
 		}
 	}
@@ -198,6 +204,14 @@ func (r *run) work(ctx context.Context, m *marker, w concepts.Work) error {
 	return nil
 }
 
+// stage keeps a finished work: by itself, or where there are very many small ones in a batch.
+func (r *run) stage(ctx context.Context, rec record, file []byte) error {
+	if r.spec.Readable == ReadablePool {
+		return r.batches.add(ctx, rec, file)
+	}
+	return stage(ctx, r.store, rec, file)
+}
+
 func (r *run) tell(id concepts.WorkID) {
 	if r.progress != nil {
 		r.progress(len(r.records), len(r.works), r.refused, id)
@@ -208,6 +222,8 @@ func (r *run) tell(id concepts.WorkID) {
 // deleted is held by something written and flushed before, and the manifest, last, makes it a delivery.
 //
 // staged refusals -> per shard: shard, its record, its staged images go -> codebook -> manifest -> staging goes
+//
+// Pools are read from the shards, before the manifest, which tells what they gave.
 func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 	m := &Manifest{Format: ManifestFormat, Parameters: r.parameters, Shards: []Shard{}, Images: []Image{}, Refusals: []Refusal{}}
 	for _, w := range r.works {
@@ -229,8 +245,6 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 		first := m.Refusals[0]
 		return nil, fmt.Errorf("%w, %d of them; the first is %s (%s): %s", ErrNothingDelivered, len(m.Refusals), first.Path, first.Kind, first.Detail)
 	}
-	m.Summary = summarise(m.Images, m.Refusals)
-
 	n := 0
 	for images := range slices.Chunk(m.Images, r.spec.ImagesPerShard) {
 		s, err := r.shard(ctx, n, images)
@@ -240,6 +254,12 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 		m.Shards = append(m.Shards, s)
 		n++
 	}
+	if r.spec.Readable == ReadablePool {
+		if err := r.pools(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	m.Summary = summarise(m.Images, m.Refusals, m.Pools)
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("delivery: the manifest made is wrong, report it: %w", err)
 	}
@@ -286,6 +306,9 @@ func (r *run) shard(ctx context.Context, n int, images []Image) (Shard, error) {
 
 // dropStaged deletes the staged images of a written shard; resumed: those that an earlier run did not get to.
 func (r *run) dropStaged(ctx context.Context, images []Image, resumed bool) error {
+	if r.spec.Readable == ReadablePool {
+		return r.batches.release(ctx, images, func(key string) bool { return !resumed || r.before.keys[key] })
+	}
 	for i := range images {
 		key := stagingKey(images[i].Work, ".img")
 		if resumed && !r.before.keys[key] {
@@ -312,7 +335,7 @@ func (r *run) samples(ctx context.Context, w io.Writer, images []Image) error {
 		if err != nil {
 			return err
 		}
-		if err := copyStaged(ctx, r.store, img, to); err != nil {
+		if err := copyStaged(ctx, r.store, r.batches.place(img.Work), img, to); err != nil {
 			return err
 		}
 		text, err := sampleJSON(work, cs, img)

@@ -29,7 +29,10 @@ type Spec struct {
 	Geometry       Geometry
 	Format         Format
 	Preset         mark.Preset
-	// FloorDB is the strongest mark the closed loop may reach, in dB. Default mark.FloorPSNR.
+	// Readable is what the closed loop makes sure of. Default ReadableEach.
+	Readable Readable
+	// FloorDB is the strongest mark the closed loop may reach, in dB; under ReadablePool it bounds the preset only.
+	// Default mark.FloorPSNR.
 	FloorDB float64
 	// ImagesPerShard is the most samples one shard has. Default 1000.
 	ImagesPerShard int
@@ -109,7 +112,9 @@ type Parameters struct {
 	PresetDB            float64               `json:"preset_db"`
 	FloorDB             float64               `json:"floor_db"`
 	ImagesPerShard      int                   `json:"images_per_shard"`
-	CodeVersion         string                `json:"code_version"`
+	// Readable is left out for each, which was the only rule once: manifests of then are read as they are.
+	Readable    Readable `json:"readable,omitempty"`
+	CodeVersion string   `json:"code_version"`
 }
 
 // withDefaults fills in what was left out and checks the rest.
@@ -120,6 +125,9 @@ func (s Spec) withDefaults() (Spec, error) {
 	if s.FloorDB == 0 {
 		s.FloorDB = mark.FloorPSNR
 	}
+	if s.Readable == "" {
+		s.Readable = ReadableEach
+	}
 	if s.ImagesPerShard == 0 {
 		s.ImagesPerShard = 1000
 	}
@@ -129,11 +137,12 @@ func (s Spec) withDefaults() (Spec, error) {
 	if _, err := mark.ProfileByID(s.ProfileID); err != nil {
 		return s, fmt.Errorf("delivery: %w", err)
 	}
-	if err := s.Geometry.check(); err != nil {
-		return s, err
-	}
-	if _, err := ParseFormat(string(s.Format)); err != nil {
-		return s, err
+	_, badRule := ParseReadable(string(s.Readable))
+	_, badFormat := ParseFormat(string(s.Format))
+	for _, err := range []error{badRule, badFormat, s.Geometry.check(), s.Readable.CheckGeometry(s.Geometry)} {
+		if err != nil {
+			return s, err
+		}
 	}
 	switch {
 	case s.Preset.Name == "" || !(s.Preset.PSNRDB >= s.FloorDB && s.Preset.PSNRDB < 60):
@@ -159,6 +168,9 @@ func (s Spec) parameters(codebook []byte) Parameters {
 	}
 	for l, k := range s.Keys {
 		p.LatticeFingerprints[l] = k.Fingerprint()
+	}
+	if s.Readable != ReadableEach {
+		p.Readable = s.Readable
 	}
 	return p
 }

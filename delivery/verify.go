@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/store"
@@ -26,9 +27,10 @@ type VerifyOptions struct {
 	ManifestSHA256 string
 	// Keys detect the marks; nil checks hashes only.
 	Keys *mark.Keys
-	// Sample is how many images are detected, spread evenly; 0 means all.
+	// Sample is how many images are detected, or pools of them where the delivery was made of pools, spread evenly;
+	// 0 means all.
 	Sample int
-	// Workers is how many images are detected at once. Default 1.
+	// Workers is how many images or pools are detected at once. Default 1.
 	Workers int
 }
 
@@ -47,21 +49,23 @@ const (
 	MemberUnexpected DifferenceKind = "member_unexpected" // a file in a shard that is of no image
 	MarkNotFound     DifferenceKind = "mark_not_found"    // detection did not name the delivery and the work
 	MarkDiffers      DifferenceKind = "mark_differs"      // detection named something else
+	PoolNotNamed     DifferenceKind = "pool_not_named"    // a pool that named its concept does not any more
 )
 
 // Difference is one place where a delivery is not what its manifest says.
 type Difference struct {
 	Kind   DifferenceKind `json:"kind"`
-	Where  string         `json:"where"` // a file, or shard/member
+	Where  string         `json:"where"` // a file, shard/member, or a concept where it is of a pool
 	Detail string         `json:"detail"`
 }
 
 // Verification is what Verify saw.
 type Verification struct {
-	Shards      int          `json:"shards"`      // read to their end
-	Images      int          `json:"images"`      // whose bytes were compared
-	Detected    int          `json:"detected"`    // whose marks were read
-	Differences []Difference `json:"differences"` // by place, then kind
+	Shards      int          `json:"shards"`          // read to their end
+	Images      int          `json:"images"`          // whose bytes were compared
+	Detected    int          `json:"detected"`        // whose marks were read
+	Pools       int          `json:"pools,omitempty"` // of images, whose marks were read together
+	Differences []Difference `json:"differences"`     // by place, then kind
 }
 
 // OK says that nothing differs in what was looked at.
@@ -74,13 +78,16 @@ func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verificati
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{manifest: m, store: st, opt: opt, detected: spread(len(m.Images), opt)}
+	v := &verifier{manifest: m, store: st, opt: opt, detected: make([]bool, len(m.Images))}
+	if m.Parameters.Readable != ReadablePool {
+		v.detected = spread(len(m.Images), opt)
+	}
 	if opt.Keys != nil {
 		p, err := mark.ProfileByID(m.Parameters.Profile)
 		if err != nil {
 			return nil, fmt.Errorf("delivery: %w", err)
 		}
-		v.reader = detect.NewReader(p, *opt.Keys, detect.Options{Resolution: m.Parameters.Geometry.Resolution})
+		v.reader = newReader(p, *opt.Keys, m.Parameters.Geometry)
 	}
 	if h := hashOf(text); opt.ManifestSHA256 != "" && h != opt.ManifestSHA256 {
 		v.differs(ManifestDiffers, manifestKey, "its SHA-256 is %s, committed was %s", h, opt.ManifestSHA256)
@@ -95,6 +102,9 @@ func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verificati
 		}
 		first += s.Images
 	}
+	if err := v.pools(ctx); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(v.seen.Differences, func(a, b Difference) int {
 		if c := strings.Compare(a.Where, b.Where); c != 0 {
 			return c
@@ -104,7 +114,7 @@ func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verificati
 	return &v.seen, nil
 }
 
-// spread chooses the images that are detected.
+// spread chooses the images, or pools, that are detected.
 func spread(n int, opt VerifyOptions) []bool {
 	chosen := make([]bool, n)
 	if opt.Keys == nil {
@@ -228,6 +238,53 @@ func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []
 	}
 	_ = g.Wait() // its functions return no errors
 	return ctx.Err()
+}
+
+// pools reads pools that were named again. The others can only have become better.
+func (v *verifier) pools(ctx context.Context) error {
+	if v.reader == nil || len(v.manifest.Pools) == 0 {
+		return nil
+	}
+	reader := &poolReader{v.store, v.reader, v.manifest.Images, raster.Limits{}}
+	named := make(map[concepts.ConceptID]Pool)
+	for _, p := range v.manifest.Pools {
+		if p.Named {
+			named[p.ID] = p
+		}
+	}
+	all := slices.DeleteFunc(poolsOf(v.manifest.Images), func(c members) bool { return !named[c.ID].Named })
+	g, each := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, v.opt.Workers))
+	for i, chosen := range spread(len(all), v.opt) {
+		if !chosen {
+			continue
+		}
+		v.seen.Pools++
+		g.Go(func() error { return v.pool(each, reader, all[i], named[all[i].ID]) })
+	}
+	return g.Wait()
+}
+
+// pool reads the images that named a concept again.
+func (v *verifier) pool(ctx context.Context, reader *poolReader, c members, was Pool) error {
+	pictures, err := reader.delivered(ctx, c.choose(v.manifest.Images, was.Images))
+	if err != nil {
+		return err
+	}
+	where := string(c.ID)
+	if len(pictures) == 0 {
+		v.differs(PoolNotNamed, where, "of the %d images that named it none is as it was delivered", was.Images)
+		return nil
+	}
+	is, err := reader.fold(pictures, c.NumberedConcept)
+	if err != nil {
+		return err
+	}
+	if !is.Named {
+		v.differs(PoolNotNamed, where, "%d of the %d images that named it at T %.1f are as they were delivered, and together do not: T of the delivery %.1f, of the concept %.1f",
+			len(pictures), was.Images, was.ConceptT, is.DeliveryT, is.ConceptT)
+	}
+	return nil
 }
 
 // detect reads the mark of one image.

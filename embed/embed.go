@@ -42,6 +42,16 @@ func refuse(r Refusal, format string, args ...any) error {
 // would show the mark and read it badly.
 const maxClipped = 0.25
 
+// maxOffDB is how far, in dB, a mark may be from the strength asked for.
+const maxOffDB = 0.5
+
+// How often the gain is corrected. Four times is enough for the marks in use; above 54 dB, where most samples round
+// to no change at all, the correction is slow, and more are made before the host is refused.
+const (
+	usualPasses = 4
+	mostPasses  = 12
+)
+
 // Options say how strong a mark is and how large its cell.
 type Options struct {
 	// PSNRDB is the quality aimed at, in dB over the colour samples, host against marked.
@@ -82,7 +92,7 @@ func Mark(host image.Image, cell *mark.Cell, opt Options) (image.Image, Report, 
 	if rep.Clipped > maxClipped {
 		return nil, rep, refuse(Clips, "%.0f %% of the samples meet the end of the scale: a flat page, black or white, cannot carry a mark; leave it out of the delivery", 100*rep.Clipped)
 	}
-	if math.Abs(rep.PSNRDB-opt.PSNRDB) > 0.5 {
+	if math.Abs(rep.PSNRDB-opt.PSNRDB) > maxOffDB {
 		return nil, rep, refuse(Unreachable, "%.1f dB cannot be reached: the image stays at %.1f dB because its samples clip or round away", opt.PSNRDB, rep.PSNRDB)
 	}
 	return pic.out, rep, nil
@@ -101,10 +111,10 @@ type job struct {
 func (j *job) settle(gain float32, psnrDB float64) (float32, stats) {
 	gain = correct(gain, j.pass(gain, 8), psnrDB)
 	var s stats
-	for range 4 {
+	for pass := 1; ; pass++ {
 		s = j.pass(gain, 1)
-		next := correct(gain, s, psnrDB)
-		if math.Abs(s.psnr()-psnrDB) < 0.01 || next == gain {
+		next, off := correct(gain, s, psnrDB), math.Abs(s.psnr()-psnrDB)
+		if off < 0.01 || next == gain || pass >= usualPasses && off <= maxOffDB || pass >= mostPasses {
 			break
 		}
 		gain = next

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/filigrane/filigrane/concepts"
@@ -33,18 +34,23 @@ type deliverRunCmd struct {
 	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue; default is the latest version of the only one."`
 	Output    string `short:"o" required:"" placeholder:"DIR" help:"The folder of the delivery: new, empty, or that of an interrupted run."`
 	keyPath
-	Geometry  string `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) or native:R (size kept, mark laid out for R). Default ${default}."`
-	Format    string `default:"png" help:"png, jpeg (4:4:4, quality 95) or source. Default ${default}."`
-	Preset    string `default:"standard" help:"The strength: gentle (45 dB), standard (42), strong (38). Default ${default}."`
-	ShardSize int    `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
-	Force     bool   `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
+	Geometry  string   `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) or native:R (size kept, mark laid out for R). R is 256 to 4096, with --readable pool 64 to 4096. Default ${default}."`
+	Format    string   `default:"png" help:"png, jpeg (4:4:4, quality 95) or source. Default ${default}."`
+	Preset    string   `placeholder:"NAME" help:"The strength: gentle (45 dB), standard (42), strong (38). Default standard."`
+	PSNR      *float64 `name:"psnr" placeholder:"DB" help:"The strength in dB, 38 to 55, instead of a preset."`
+	Readable  string   `default:"each" placeholder:"RULE" help:"each: every file must be readable by itself, or it is marked more strongly or refused. pool: files of one concept together, for small pictures; each is marked once. Default ${default}."`
+	ShardSize int      `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
+	Force     bool     `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
 }
 
 // Help explains a delivery.
 func (deliverRunCmd) Help() string {
 	return `Writes shards (WebDataset tar files, for the customer), and manifest.json and codebook.json (which stay with you). Every image is read back and detected before it counts as delivered; one that cannot carry the mark is listed as refused with a reason, and the exit code is 0 as long as one image was delivered. A run that was interrupted goes on where it stopped.
 
-Example: filigrane deliver --catalogue spring -o /deliveries/acme-2026 --licence acme-2026`
+Pictures of 64 to 256 pixels are too small to be readable one by one. With --readable pool each is marked once, at the strength asked for, and in the end up to 256 files of each concept are read together; the manifest says which concepts they name. A concept they do not name is a warning, no failure.
+
+Example: filigrane deliver --catalogue spring -o /deliveries/acme-2026 --licence acme-2026
+Example: filigrane deliver -c crops -o /deliveries/crops --geometry square:128 --readable pool --psnr 48`
 }
 
 // deliverJSON is the report of a delivery.
@@ -111,9 +117,54 @@ func (c *deliverRunCmd) Run(s *session) error {
 	if n := len(d.Refusals); n > 0 {
 		s.note("warning: %d of %d works were refused; the report says why", n, d.Summary.Works)
 	}
+	if d.Summary.PoolsUnnamed > 0 {
+		s.note("%s", unnamed(d))
+	}
 	h := spec.Catalogue.Hash()
 	return s.emit(deliverJSON{Delivery: abs, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
 		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
+}
+
+// unnamed warns of the concepts that pools of delivered files do not name.
+func unnamed(d *delivery.Delivery) string {
+	const most = 5
+	var names []string
+	for _, p := range d.Pools {
+		if p.Named {
+			continue
+		}
+		if len(names) == most {
+			names = append(names, "...")
+			break
+		}
+		name := string(p.ID)
+		if c, ok := d.Codebook.Concept(p.Number); ok && c.Name != "" {
+			name = c.Name
+		}
+		names = append(names, fmt.Sprintf("%s (%d images, T %.1f)", name, p.Images, p.ConceptT))
+	}
+	return fmt.Sprintf("warning: %d of %d concepts are not named by their delivered files together: %s; add images to them, or deliver again with a stronger --preset",
+		d.Summary.PoolsUnnamed, d.Summary.Pools, strings.Join(names, ", "))
+}
+
+// strength is that of --preset or --psnr.
+func (c *deliverRunCmd) strength() (mark.Preset, error) {
+	const least, most = mark.FloorPSNR, 55.0
+	switch {
+	case c.PSNR != nil && c.Preset != "":
+		return mark.Preset{}, badInput("--preset %s and --psnr %g: both say how strong the mark is; give one", c.Preset, *c.PSNR)
+	case c.PSNR != nil && !(*c.PSNR >= least && *c.PSNR <= most):
+		return mark.Preset{}, badInput("--psnr %g: choose %g to %g dB", *c.PSNR, least, most)
+	case c.PSNR != nil:
+		return mark.Preset{Name: "custom", PSNRDB: *c.PSNR}, nil
+	case c.Preset == "":
+		return mark.PresetByName("standard")
+	}
+	p, err := mark.PresetByName(c.Preset)
+	if err != nil {
+		return p, inputError{err}
+	}
+	return p, nil
 }
 
 // spec turns flags and workspace into what package delivery wants.
@@ -125,8 +176,14 @@ func (c *deliverRunCmd) spec(s *session, ws *registry.Registry) (spec delivery.S
 	if spec.Format, err = delivery.ParseFormat(c.Format); err != nil {
 		return spec, inputError{err}
 	}
-	if spec.Preset, err = mark.PresetByName(c.Preset); err != nil {
+	if spec.Readable, err = delivery.ParseReadable(c.Readable); err != nil {
 		return spec, inputError{err}
+	}
+	if err := spec.Readable.CheckGeometry(spec.Geometry); err != nil {
+		return spec, inputError{err}
+	}
+	if spec.Preset, err = c.strength(); err != nil {
+		return spec, err
 	}
 	if c.ShardSize < 1 || c.ShardSize > delivery.MaxImagesPerShard {
 		return spec, badInput("--shard-size %d: choose 1 to %d", c.ShardSize, delivery.MaxImagesPerShard)
@@ -187,12 +244,12 @@ type deliverVerifyCmd struct {
 	Dir        string `arg:"" help:"The folder of the delivery."`
 	Manifest   string `placeholder:"SHA256" help:"What the hash of manifest.json must be, as committed."`
 	HashesOnly bool   `help:"Compare hashes only; needs no key."`
-	Sample     int    `default:"0" placeholder:"N" help:"Detect the marks of N images only, spread evenly; 0 means all."`
+	Sample     int    `default:"0" placeholder:"N" help:"Detect the marks of N images only (of a delivery made with --readable pool: N pools), spread evenly; 0 means all."`
 }
 
 // Help gives an example.
 func (deliverVerifyCmd) Help() string {
-	return `Compares every hash, and detects the marks. Exit code 0: nothing differs. 1: the JSON lists what differs.
+	return `Compares every hash, and detects the marks: of every image, or of the same pools of images as the delivery was read by. Exit code 0: nothing differs. 1: the JSON lists what differs.
 
 Example: filigrane deliver verify /deliveries/acme-2026 --sample 100`
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -539,6 +540,34 @@ func TestDelivery(t *testing.T) {
 	put(t, shard, data)
 	sh.must(1, "deliver", "verify", out)
 	sh.must(2, "deliver", "verify", t.TempDir())
+}
+
+// TestDeliveryOfPools delivers pictures too small to be readable one by one, at a strength of its own.
+func TestDeliveryOfPools(t *testing.T) {
+	sh, masters := bank(t)
+	sh.must(0, "import", masters)
+	sh.must(0, "concepts", "--by", "folder", "--catalogue", "spring")
+	out := filepath.Join(t.TempDir(), "delivery")
+	deliver := []string{"deliver", "-c", "spring", "-o", out, "--licence", "acme", "--geometry", "square:128"}
+	if o := sh.must(2, deliver...); !strings.Contains(o.err, "choose a larger R, or --readable pool") {
+		t.Error(o.err)
+	}
+	deliver = append(deliver, "--readable", "pool")
+	for _, wrong := range [][]string{{"--psnr", "37.9"}, {"--psnr", "56"}, {"--psnr", "NaN"}, {"--psnr", "48", "--preset", "standard"}, {"--preset", "loud"}, {"--readable", "some"}} {
+		sh.must(2, append(slices.Clone(deliver), wrong...)...)
+	}
+	o := sh.must(0, append(deliver, "--psnr", "48")...)
+	sum := one[deliverJSON](t, o.out).Summary
+	if sum.Images != 4 || sum.Pools != 2 || sum.PoolsUnnamed != 0 || sum.PSNRMeanDB < 47.9 || sum.PSNRMeanDB > 48.1 {
+		t.Errorf("%+v", sum)
+	}
+	sh.must(0, "deliver", "verify", out)
+	o = sh.must(0, append(deliver, "--psnr", "54", "--force")...) // too weak for so few
+	sum = one[deliverJSON](t, o.out).Summary
+	if sum.PoolsUnnamed == 0 || !strings.Contains(o.err, strconv.Itoa(sum.PoolsUnnamed)+" of "+strconv.Itoa(sum.Pools)+" concepts are not named") || !strings.Contains(o.err, "add images to them") {
+		t.Errorf("%+v\n%s", sum, o.err)
+	}
+	sh.must(0, "deliver", "verify", out)
 }
 
 // untar unpacks pictures only.
