@@ -46,7 +46,10 @@ func BenchmarkRead(b *testing.B) {
 }
 
 func BenchmarkNullTest(b *testing.B) {
-	n := detect.NewNull(mark.Profile1(), testphotos.Square(b, "flowers/marigold.jpg", 512), 512)
+	n, err := detect.NewNull(mark.Profile1(), 512, testphotos.Square(b, "flowers/marigold.jpg", 512))
+	if err != nil {
+		b.Fatal(err)
+	}
 	for i := 0; b.Loop(); i++ {
 		n.T([]byte("bench"), i)
 	}

@@ -183,7 +183,10 @@ func TestFoldingPicturesFindsWhatOneDoesNotShow(t *testing.T) {
 // TestBoundHoldsOverKeys is the theory on real material: over keys drawn afresh, the statistic of a fixed
 // photograph stays under exp(-t^2/2), and close to a normal law within it.
 func TestBoundHoldsOverKeys(t *testing.T) {
-	n := detect.NewNull(profile, testphotos.Square(t, "patterns/facade-waves.jpg", 512), 512)
+	n, err := detect.NewNull(profile, 512, testphotos.Square(t, "patterns/facade-waves.jpg", 512))
+	if err != nil {
+		t.Fatal(err)
+	}
 	const keys = 20000
 	over := map[float64]int{}
 	for i := range keys {

@@ -12,7 +12,9 @@ func (r *Reader) readAt(s *spectrum, at Alignment, by Chooser, tr Trials) Readin
 	c := r.vector(s, mark.Concept, at)
 	out.Delivery = finding(0, c.t(r.delivery), tr.delivery(by))
 	r.readConcepts(&out, s, c, tr)
-	r.readWork(&out, s, at, tr)
+	if out.Work = finding(0, 0, 1); !r.opt.WithoutWorks {
+		r.readWork(&out, s, at, tr)
+	}
 	out.spectrum = s
 	return out
 }
@@ -29,7 +31,7 @@ func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
 	withDelivery := len(known)
 	rest, amplitudes := c.without(known)
 	for {
-		top, second := family(rest, b, b.Slots())
+		top, second := r.bestConcepts(rest)
 		f := finding(r.conceptNumber(top.codeword), top.t, tr.concepts()*math.Pow(2, float64(len(known))))
 		f.RunnerUp = &RunnerUp{Number: r.conceptNumber(second.codeword), T: second.t}
 		if f.P > r.opt.FWER || len(out.Concepts) == r.opt.MaxConcepts {
@@ -53,6 +55,28 @@ func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
 	for i := range out.Concepts {
 		out.Concepts[i].Share /= max(total, math.SmallestNonzeroFloat64)
 	}
+}
+
+// bestConcepts returns the two best of the concepts that could be named.
+func (r *Reader) bestConcepts(v *vector) (top, second peak) {
+	b := r.books[mark.Concept]
+	if len(r.opt.Catalogue) == 0 {
+		return family(v, b, b.Slots())
+	}
+	first := r.profile.ConceptCodeword(r.opt.Catalogue[0])
+	top, second = peak{first, math.Inf(-1)}, peak{first, 0}
+	for k, n := range r.opt.Catalogue {
+		i := r.profile.ConceptCodeword(n)
+		switch p := (peak{i, v.t(b.Codeword(i))}); {
+		case k == 0:
+			top = p
+		case p.t > top.t:
+			top, second = p, top
+		case k == 1 || p.t > second.t:
+			second = p
+		}
+	}
+	return top, second
 }
 
 func (r *Reader) conceptNumber(codeword int) int { return codeword - r.books[mark.Concept].Slots() + 1 }

@@ -31,6 +31,12 @@ type Options struct {
 	Keys int
 	// MaxConcepts is how many concepts are sought in one picture. Default and most mark.MaxSuperposed.
 	MaxConcepts int
+	// Catalogue are the numbers of the concepts that could be named, where a codebook that was committed before the
+	// material was seen says so: fewer hypotheses, lower thresholds. Default all mark.MaxConcepts.
+	Catalogue []int
+	// WithoutWorks leaves the work lattice unread, which takes most of the time where no work is there. M is that of a
+	// reading that looks for works too.
+	WithoutWorks bool
 }
 
 // UsualScales are the sizes pictures are usually given when they are passed on.
@@ -63,6 +69,9 @@ func NewReader(p *mark.Profile, ks mark.Keys, opt Options) *Reader {
 	}
 	if opt.Scales == nil {
 		opt.Scales = UsualScales()
+	}
+	for _, n := range opt.Catalogue {
+		p.ConceptCodeword(n) // panics where it is out of range
 	}
 	if opt.FWER <= 0 || opt.FWER >= 1 || opt.Resolution < mark.CellSize || opt.Keys < 1 || opt.MaxConcepts < 1 || opt.MaxConcepts > mark.MaxSuperposed {
 		panic(fmt.Sprintf("detect: options %+v", opt))
@@ -108,7 +117,11 @@ func materials(imgs []image.Image) ([]*material, error) {
 
 // trials itemises M, but for the search of the delivery's codeword.
 func (r *Reader) trials() Trials {
-	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Concepts: mark.MaxConcepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
+	concepts := mark.MaxConcepts
+	if len(r.opt.Catalogue) > 0 {
+		concepts = len(r.opt.Catalogue)
+	}
+	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Concepts: concepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
 }
 
 // Thresholds returns the T at which this reader names a codeword of each kind.

@@ -52,7 +52,10 @@ func Nulls(ctx context.Context, c Calibration) (report.Null, error) {
 		if err != nil {
 			return err
 		}
-		null := detect.NewNull(c.Profile, host, c.Resolution)
+		null, err := detect.NewNull(c.Profile, c.Resolution, host)
+		if err != nil {
+			return err
+		}
 		part := report.Null{T: make([]int, nullBins)}
 		seed := binary.BigEndian.AppendUint64([]byte("filigrane nulls "), c.Seed<<32|uint64(i))
 		for k := range (c.Tests + n - 1 - i) / n {
