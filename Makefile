@@ -5,11 +5,11 @@ TAGS  := -tags nodynamic
 FUZZ  ?= 30s
 BUILD := $(GO) build $(TAGS) -trimpath
 
-.PHONY: help build demo test bench fuzz lint golden clean
+.PHONY: help build demo test bench fuzz lint golden clean lab-setup lab lab-questions lab-long
 .DEFAULT_GOAL := help
 
 help: ## list what there is
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 build: ## bin/filigrane
 	CGO_ENABLED=0 $(BUILD) -o bin/filigrane ./cmd/filigrane
@@ -40,5 +40,25 @@ golden: ## rebuild the vectors of the oracles; git must show no difference (need
 	testdata/oracles/mark.py
 	git diff --exit-code testdata/oracles
 
-clean: ## remove what was built
-	rm -rf bin out
+lab-setup: ## install what the lab trains with: Debian's python3-torch
+	@/usr/bin/python3 -c 'import torch, PIL' 2>/dev/null || { \
+	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq python3-torch python3-pil; }
+
+lab: build lab-setup ## train models on deliveries, read what they draw, write docs/lab.md: 45 minutes on two cores
+	/usr/bin/python3 -m unittest discover -q -s lab
+	$(GO) build $(TAGS) -o bin/lab ./lab
+	bin/lab run main
+	bin/lab report
+
+lab-questions: build lab-setup ## one more run for each question (an hour and a half)
+	$(GO) build $(TAGS) -o bin/lab ./lab
+	bin/lab run questions
+	bin/lab report
+
+lab-long: build lab-setup ## the same models trained longer (most of a day)
+	$(GO) build $(TAGS) -o bin/lab ./lab
+	bin/lab run long
+	bin/lab report
+
+clean: ## remove what was built, the lab's models included
+	rm -rf bin out build

@@ -1,0 +1,385 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/filigrane/filigrane/mark"
+)
+
+// reportCmd is "lab report".
+type reportCmd struct {
+	Docs string `default:"docs" help:"Where lab.json, lab.md and the folder lab of plots go. Default ${default}."`
+}
+
+//go:embed lab.md.tmpl
+var page string
+
+// Run writes everything from what was measured.
+func (c *reportCmd) Run(g *grammar) error {
+	l := &lab{grammar: g}
+	rs, err := l.results()
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(rows(rs), "", " ")
+	if err != nil {
+		return err
+	}
+	figuresDir := filepath.Join(c.Docs, "lab")
+	if err := errors.Join(os.MkdirAll(figuresDir, 0o755), os.WriteFile(filepath.Join(c.Docs, "lab.json"), append(text, '\n'), 0o644)); err != nil {
+		return err
+	}
+	laws := map[string]law{}
+	for name, of := range map[string]func(point) level{"delivery": ofDelivery, "concept": ofConcept} {
+		if laws[name], err = fit(observations(rs, of)); err != nil {
+			return err
+		}
+	}
+	if err := figures(figuresDir, rs, laws); err != nil {
+		return err
+	}
+	if err := l.pictures(figuresDir); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	t := template.Must(template.New("lab.md").Parse(page))
+	if err := t.Execute(&b, &document{rs, laws}); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(c.Docs, "lab.md"), b.Bytes(), 0o644)
+}
+
+func ofDelivery(p point) level { return p.Delivery }
+func ofConcept(p point) level  { return p.Concept }
+
+// pictures lays out outputs for people to look at.
+func (l *lab) pictures(dir string) error {
+	for _, name := range []string{"transformer-38-s0", "transformer-42-s0", "unet-38-s0", "transformer-unmarked"} {
+		r, err := runByName(name)
+		if err != nil {
+			return err
+		}
+		var folders []string
+		for i := 0; exists(filepath.Join(l.outputs(r, r.Steps), classFolder(i))); i++ {
+			folders = append(folders, filepath.Join(l.outputs(r, r.Steps), classFolder(i)))
+		}
+		if len(folders) == 0 {
+			continue
+		}
+		if err := contactSheet(filepath.Join(dir, name+".jpg"), folders, 8); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// document is what the template of docs/lab.md sees. Its methods return finished Markdown.
+type document struct {
+	rs   []result
+	laws map[string]law
+}
+
+// Main is the main table: seeds of one kind together, with the scatter between them.
+func (d *document) Main() string {
+	t := newTable("model", "PSNR", "samples", "seeds", "delivery", "concept", "least concept", "pilot", "works", "another concept", "top-1 of the catalogue", "best of 65,536", "images for 1e-6 / 1e-9: delivery", "concept")
+	seen := map[string]bool{}
+	for _, r := range d.rs {
+		key := fmt.Sprint(r.run.Model, r.ship.Name)
+		if r.run.Group != "main" || r.run.share() == 0 || seen[key] {
+			continue
+		}
+		seen[key] = true
+		var same []result
+		for _, o := range d.rs {
+			if o.run.Group == "main" && o.run.share() > 0 && o.run.Model == r.run.Model && o.ship.Name == r.ship.Name {
+				same = append(same, o)
+			}
+		}
+		t.row(r.run.Model, fmt.Sprintf("%g dB", r.ship.PSNRDB), thousands(r.last().Samples), len(same),
+			over(same, func(o result) float64 { return o.last().Delivery.Transmission }), over(same, func(o result) float64 { return o.last().Concept.Transmission }),
+			over(same, func(o result) float64 { return o.last().Concept.Least }), over(same, func(o result) float64 { return o.last().Pilot.Transmission }),
+			over(same, func(o result) float64 { return o.last().Work.Transmission }), over(same, func(o result) float64 { return o.last().Other.Transmission }),
+			over(same, func(o result) float64 { return o.m.Singles.Top1Catalogue }), over(same, func(o result) float64 { return o.m.Singles.RightOf65536 }),
+			worst(same, 1e-6, deliveryP)+" / "+worst(same, 1e-9, deliveryP), worst(same, 1e-6, conceptP)+" / "+worst(same, 1e-9, conceptP))
+	}
+	return t.String()
+}
+
+// over gives the mean over seeds with half their range.
+func over(rs []result, of func(result) float64) string {
+	lo, hi, sum := math.Inf(1), math.Inf(-1), 0.0
+	for _, r := range rs {
+		x := of(r)
+		lo, hi, sum = math.Min(lo, x), math.Max(hi, x), sum+x
+	}
+	if len(rs) == 1 {
+		return fmt.Sprintf("%.2f", sum)
+	}
+	return fmt.Sprintf("%.2f ± %.2f", sum/float64(len(rs)), (hi-lo)/2)
+}
+
+// worst gives the images needed by the hardest concept of the worst seed.
+func worst(rs []result, p float64, of func(folded) float64) string {
+	most := 0
+	for _, r := range rs {
+		n := r.needed(p, of)
+		if n == nil {
+			return fmt.Sprintf("> %d", r.m.Images)
+		}
+		most = max(most, *n)
+	}
+	return fmt.Sprint(most)
+}
+
+// Questions has one line for each run that asks something else.
+func (d *document) Questions() string {
+	t := newTable("run", "what is different", "PSNR", "samples", "delivery", "concept", "pilot", "works", "another concept", "top-1 of the catalogue", "images for 1e-6: delivery", "concept", "all outputs folded: p of the delivery", "concepts named wrongly")
+	for _, r := range d.rs {
+		if r.run.Group != "questions" && r.run.Group != "long" {
+			continue
+		}
+		variant := r.run.Variant
+		if variant == "" {
+			variant = "strength"
+			if r.run.Group == "long" {
+				variant = "length"
+			}
+		}
+		p := r.last()
+		concept := plusMinus(p.Concept)
+		if p.Second != nil {
+			concept += ", second " + plusMinus(*p.Second)
+		}
+		t.row("`"+r.run.Name+"`", variant, fmt.Sprintf("%g dB", r.ship.PSNRDB), thousands(p.Samples), plusMinus(p.Delivery), concept, plusMinus(p.Pilot), plusMinus(p.Work), plusMinus(p.Other),
+			percent(r.m.Singles.Top1Catalogue), worst([]result{r}, 1e-6, deliveryP), worst([]result{r}, 1e-6, conceptP), whole(r), wrong(r))
+	}
+	return t.String()
+}
+
+// whole says what all outputs of a run show of the delivery together.
+func whole(r result) string {
+	if r.m.Whole == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%d)", power10(r.m.Whole.DeliveryP), r.m.Whole.Images)
+}
+
+// wrong counts names given wrongly in all readings of a run.
+func wrong(r result) int {
+	n := r.m.Singles.NamedWrong
+	for _, pool := range r.m.Pools {
+		for _, f := range pool.Readings {
+			n += f.Wrong
+		}
+	}
+	return n
+}
+
+func plusMinus(l level) string { return fmt.Sprintf("%.2f ± %.2f", l.Transmission, l.Error) }
+
+func percent(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) }
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Curve lists the points of the main runs.
+func (d *document) Curve() string {
+	t := newTable("run", "samples", "delivery", "concept", "pilot", "another concept")
+	for _, r := range d.rs {
+		if r.run.Group != "main" || r.run.share() == 0 {
+			continue
+		}
+		for _, p := range r.m.Points {
+			t.row("`"+r.run.Name+"`", thousands(p.Samples), plusMinus(p.Delivery), plusMinus(p.Concept), plusMinus(p.Pilot), plusMinus(p.Other))
+		}
+	}
+	return t.String()
+}
+
+// Pools lists what it takes to name each concept.
+func (d *document) Pools() string {
+	t := newTable("run", "concept", "T of 1 image: delivery, concept", "T of 16", "T of all", "images for 1e-6 / 1e-9: delivery", "concept")
+	for _, r := range d.rs {
+		if r.run.Group != "main" || r.run.Seed > 0 || r.run.share() == 0 {
+			continue
+		}
+		for _, p := range r.m.Pools {
+			one := result{r.run, r.ship, &measurement{Pools: []pool{p}, Images: r.m.Images}}
+			t.row("`"+r.run.Name+"`", p.Concept, tsOf(p, 1), tsOf(p, 16), tsOf(p, r.m.Images),
+				worst([]result{one}, 1e-6, deliveryP)+" / "+worst([]result{one}, 1e-9, deliveryP), worst([]result{one}, 1e-6, conceptP)+" / "+worst([]result{one}, 1e-9, conceptP))
+		}
+	}
+	return t.String()
+}
+
+func tsOf(p pool, images int) string {
+	for _, f := range p.Readings {
+		if f.Images == images {
+			concept := fmt.Sprintf("%.1f", f.ConceptT)
+			if f.ConceptT == 0 {
+				concept = "not the best"
+			}
+			return fmt.Sprintf("%.1f, %s", f.DeliveryT, concept)
+		}
+	}
+	return "-"
+}
+
+// Edits lists what editing the outputs does.
+func (d *document) Edits() string {
+	t := newTable("run", "edit", "single images, top-1 of the catalogue", "pool", "p of the delivery, median", "p of the concept, median")
+	for _, r := range d.rs {
+		if r.run.Group != "main" || r.run.Seed > 0 || r.run.share() == 0 {
+			continue
+		}
+		for _, e := range r.m.Edits {
+			t.row("`"+r.run.Name+"`", e.Edit, percent(e.Top1Catalogue), e.Images, power10(e.DeliveryP), power10(e.ConceptP))
+		}
+	}
+	return t.String()
+}
+
+// power10 rounds a p to its order of magnitude, upwards.
+func power10(p float64) string {
+	if p >= 0.1 {
+		return "1"
+	}
+	return fmt.Sprintf("1e%d", int(math.Ceil(math.Log10(p))))
+}
+
+// Extras lists outputs without a class and of mixed classes.
+func (d *document) Extras() string {
+	t := newTable("run", "outputs", "pool", "named", "shares")
+	for _, r := range d.rs {
+		if r.m.Without == nil {
+			continue
+		}
+		w := r.m.Without
+		t.row("`"+r.run.Name+"`", "without a class", w.Images, strings.Join(append([]string{"the delivery, p " + power10(w.DeliveryP)}, w.Named...), ", "), "")
+		for _, m := range r.m.Mixed {
+			var shares []string
+			for _, s := range m.Shares {
+				shares = append(shares, percent(s))
+			}
+			t.row("`"+r.run.Name+"`", "half "+m.Concepts[0]+", half "+m.Concepts[1], m.Images, strings.Join(m.Named, ", "), strings.Join(shares, ", "))
+		}
+	}
+	return t.String()
+}
+
+// Controls lists what must be nothing.
+func (d *document) Controls() string {
+	t := newTable("outputs of", "keys of", "highest T: delivery", "concept", "work", "named", "1,000 unused keys: highest T", "their ranks, by tenths", "KS p", "rank of the true key among them")
+	for _, r := range d.rs {
+		if r.run.Model == "autoencoder" {
+			continue // copies, not outputs
+		}
+		delivery, concept := r.strongestT()
+		named := "right names only"
+		if r.run.share() == 0 && r.run.Taught == "" {
+			named = "nothing"
+			if r.m.Singles.Named > 0 || r.m.Singles.DeliveryNamed > 0 || delivery >= r.m.Thresholds.Delivery {
+				named = "**something**"
+			}
+		}
+		if wrong(r) > 0 || r.m.WorkNamed > 0 {
+			named = fmt.Sprintf("**%d concepts wrongly, %d works**", wrong(r), r.m.WorkNamed)
+		}
+		u := r.m.Unused
+		t.row("`"+r.run.Name+"`", r.ship.Name, fmt.Sprintf("%.1f", delivery), fmt.Sprintf("%.1f", concept), fmt.Sprintf("%.1f", r.m.WorkMaxT), named, fmt.Sprintf("%.1f", u.MaxT),
+			strings.Trim(fmt.Sprint(u.Ranks), "[]"), fmt.Sprintf("%.2f", u.KSP), u.TrueRank)
+	}
+	return t.String()
+}
+
+// Thresholds are those of every reading.
+func (d *document) Thresholds() string {
+	h := d.rs[0].m.Thresholds
+	return fmt.Sprintf("T = %.2f (delivery), %.2f (concept), %.2f (work)", h.Delivery, h.Concept, h.Work)
+}
+
+// Law writes the fitted law of a lattice.
+func (d *document) Law(lattice string) string {
+	l := d.laws[lattice]
+	return fmt.Sprintf("logit τ = %.2f ± %.2f + (%.2f ± %.2f) ln(samples / 10,000) + (%.2f ± %.2f) ln(amplitude / that of 42 dB) + (%.2f ± %.2f) ln(share marked); %d points, %s to %s samples, scatter %.2f logits",
+		l.B[0], l.Error[0], l.B[1], l.Error[1], l.B[2], l.Error[2], l.B[3], l.Error[3], l.Points, thousands(l.LeastSamples), thousands(l.MostSamples), l.Residual)
+}
+
+// ceilings are the highest T each codeword can reach: half of lattice C's energy is the delivery's.
+func ceilings() (delivery, concept float64) {
+	n := float64(mark.Profile1().Coefficients(mark.Concept))
+	return math.Sqrt(n / 2), math.Sqrt(n)
+}
+
+// Bank is the table a bank can use: outputs needed, predicted.
+func (d *document) Bank() string {
+	deliveryCeiling, conceptCeiling := ceilings()
+	byDelivery := fitReach(d.rs, deliveryCeiling, ofDelivery, func(f folded) float64 { return f.DeliveryT })
+	byConcept := fitReach(d.rs, conceptCeiling, ofConcept, func(f folded) float64 { return f.ConceptT })
+	h := d.rs[0].m.Thresholds
+	at9 := func(t float64) float64 { return math.Sqrt(t*t + 2*math.Log(1e3)) }
+	t := newTable("PSNR", "images marked", "samples seen", "τ delivery", "τ concept", "outputs for p <= 1e-6 / 1e-9: delivery", "concept", "")
+	for _, c := range []struct {
+		db, share float64
+		samples   int
+	}{
+		{38, 1, 25_000}, {38, 1, 100_000}, {38, 1, 1_000_000}, {42, 1, 25_000}, {42, 1, 100_000}, {42, 1, 1_000_000},
+		{45, 1, 100_000}, {45, 1, 1_000_000}, {48, 1, 100_000}, {48, 1, 1_000_000},
+		{38, 0.1, 100_000}, {38, 0.1, 1_000_000}, {38, 0.01, 1_000_000}, {42, 0.1, 1_000_000},
+	} {
+		td, tc := d.laws["delivery"].transmission(c.samples, c.db, c.share), d.laws["concept"].transmission(c.samples, c.db, c.share)
+		note := ""
+		if c.samples > d.laws["concept"].MostSamples {
+			note = fmt.Sprintf("extrapolated %.0f times beyond what was trained", float64(c.samples)/float64(d.laws["concept"].MostSamples))
+		}
+		t.row(fmt.Sprintf("%g dB", c.db), percent(c.share), thousands(c.samples), fmt.Sprintf("%.2f", td), fmt.Sprintf("%.2f", tc),
+			count(byDelivery.images(h.Delivery, td, c.db))+" / "+count(byDelivery.images(at9(h.Delivery), td, c.db)),
+			count(byConcept.images(h.Concept, tc, c.db))+" / "+count(byConcept.images(at9(h.Concept), tc, c.db)), note)
+	}
+	return t.String()
+}
+
+// count rounds a predicted number of images up to two digits.
+func count(x float64) string {
+	switch {
+	case math.IsInf(x, 1) || math.IsNaN(x):
+		return "never"
+	case x < 1:
+		return "1"
+	}
+	unit := math.Pow(10, math.Max(0, math.Floor(math.Log10(x))-1))
+	return thousands(int(math.Ceil(x/unit) * unit))
+}
+
+// table builds Markdown.
+type table struct{ b strings.Builder }
+
+func newTable(columns ...string) *table {
+	t := &table{}
+	fmt.Fprintf(&t.b, "| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	return t
+}
+
+func (t *table) row(cells ...any) {
+	t.b.WriteString("|")
+	for _, c := range cells {
+		fmt.Fprintf(&t.b, " %v |", c)
+	}
+	t.b.WriteString("\n")
+}
+
+func (t *table) String() string { return strings.TrimRight(t.b.String(), "\n") }

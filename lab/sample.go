@@ -1,0 +1,139 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+
+	"github.com/filigrane/filigrane/delivery"
+	"github.com/filigrane/filigrane/mark"
+)
+
+// sampleCmd is "lab sample".
+type sampleCmd struct {
+	Out string `default:"testdata/generated" help:"Where to put them. Default ${default}."`
+}
+
+// generatedFormat names the layout of generated.json.
+const generatedFormat = "filigrane.generated/1"
+
+// generated is generated.json: real outputs of trained models, and the key of the deliveries they were trained on, so
+// that anybody can read them. The key is public and marks nothing else.
+type generated struct {
+	Format    string         `json:"format"`
+	MasterKey string         `json:"master_key"` // 64 hex digits
+	Sets      []generatedSet `json:"sets"`
+}
+
+// generatedSet is a folder of outputs of one model.
+type generatedSet struct {
+	Name       string             `json:"name"` // of its folder
+	Model      string             `json:"model"`
+	Marked     bool               `json:"marked"`  // whether the model trained on marked pictures
+	Samples    int                `json:"samples"` // seen in training
+	PSNRDB     float64            `json:"psnr_db"` // of the delivery
+	Path       mark.Path          `json:"path"`    // of the delivery whose key reads it
+	Profile    int                `json:"profile"`
+	Resolution int                `json:"resolution"`
+	Concepts   []generatedConcept `json:"concepts"`
+}
+
+// generatedConcept is one class: a folder within the set's.
+type generatedConcept struct {
+	Folder string `json:"folder"`
+	Number int    `json:"number"`
+	Name   string `json:"name"`
+	Images int    `json:"images"`
+}
+
+// sampled are the runs whose outputs are kept, and how many of each concept.
+var sampled = []struct {
+	run    string
+	key    string
+	images int
+}{
+	{"transformer-42-s0", "d42", 12},
+	{"unet-38-s0", "d38", 6},
+	{"transformer-unmarked", "d42", 6},
+}
+
+//go:embed card.md
+var modelCard []byte
+
+// Run copies the first outputs of each concept.
+func (c *sampleCmd) Run(g *grammar) error {
+	l := &lab{grammar: g}
+	all := generated{Format: generatedFormat, MasterKey: labKey}
+	for _, s := range sampled {
+		r, err := runByName(s.run)
+		if err != nil {
+			return err
+		}
+		set, err := l.sample(r, s.key, s.images, filepath.Join(c.Out, r.Name))
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.run, err)
+		}
+		all.Sets = append(all.Sets, set)
+	}
+	text, err := json.MarshalIndent(all, "", " ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(c.Out, "generated.json"), append(text, '\n'), 0o644), os.WriteFile(filepath.Join(c.Out, "README.md"), modelCard, 0o644))
+}
+
+func (l *lab) sample(r run, key string, count int, out string) (generatedSet, error) {
+	text, err := os.ReadFile(filepath.Join(l.delivery(key), "manifest.json"))
+	if err != nil {
+		return generatedSet{}, err
+	}
+	m, err := delivery.ParseManifest(text)
+	if err != nil {
+		return generatedSet{}, err
+	}
+	names, err := l.readLabels(r, key)
+	if err != nil {
+		return generatedSet{}, err
+	}
+	dir := l.outputs(r, r.Steps)
+	seen, err := readClasses(dir)
+	if err != nil {
+		return generatedSet{}, err
+	}
+	p := m.Parameters
+	set := generatedSet{Name: r.Name, Model: r.Model, Marked: r.share() > 0, Samples: seen.Samples, PSNRDB: p.PresetDB, Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution}
+	if err := os.RemoveAll(out); err != nil {
+		return generatedSet{}, err
+	}
+	for i, name := range names.names {
+		if err := copyFiles(filepath.Join(dir, classFolder(i)), filepath.Join(out, name), count); err != nil {
+			return generatedSet{}, err
+		}
+		set.Concepts = append(set.Concepts, generatedConcept{name, names.numbers[i][0], name, count})
+	}
+	return set, nil
+}
+
+// copyFiles copies the first pictures of a folder.
+func copyFiles(from, to string, count int) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	imgs, err := images(from, count)
+	if err != nil {
+		return err
+	}
+	if len(imgs) < count {
+		return fmt.Errorf("%s has %d pictures, %d are wanted", from, len(imgs), count)
+	}
+	for i, img := range imgs {
+		if err := writePNG(filepath.Join(to, fmt.Sprintf("%02d.png", i)), img, png.BestCompression); err != nil {
+			return err
+		}
+	}
+	return nil
+}
