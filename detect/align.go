@@ -188,18 +188,34 @@ func (r *Reader) refine(s *spectrum, l mark.Lattice, word mark.Codeword, b best)
 
 // hypothesis is one size tried: the length of a cell in each picture.
 type hypothesis struct {
-	scale float64
-	cells []float64
+	scale   float64
+	cells   []float64
+	resized bool // the whole picture: each at its own scale
+}
+
+// cells gives the lengths of the cell in other pictures under the hypothesis.
+func (r *Reader) cells(h hypothesis, others []*material) []float64 {
+	cells := make([]float64, len(others))
+	for i, m := range others {
+		if cells[i] = h.scale * mark.CellSize; h.resized {
+			cells[i] = r.resizedScale(m) * mark.CellSize
+		}
+	}
+	return cells
+}
+
+// resizedScale is size now / as the trainer sees it for a whole picture that was resized.
+func (r *Reader) resizedScale(m *material) float64 {
+	return float64(min(m.w, m.h)) / float64(r.opt.Resolution)
 }
 
 // hypotheses lists the sizes tried, likeliest first: the whole picture resized (short side / R), as it is,
 // then the usual scales. Equal ones are tried once.
 func (r *Reader) hypotheses(ms []*material) []hypothesis {
-	resized := hypothesis{cells: make([]float64, len(ms))}
-	for i, m := range ms {
-		s := float64(min(m.w, m.h)) / float64(r.opt.Resolution)
-		resized.scale += s / float64(len(ms))
-		resized.cells[i] = s * mark.CellSize
+	resized := hypothesis{resized: true}
+	resized.cells = r.cells(resized, ms)
+	for _, m := range ms {
+		resized.scale += r.resizedScale(m) / float64(len(ms))
 	}
 	hs := []hypothesis{resized}
 	for _, s := range append([]float64{1}, r.opt.Scales...) {

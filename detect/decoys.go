@@ -34,17 +34,17 @@ func (r *Reading) Score() float64 {
 }
 
 // RankAmongDecoys reads the pictures with decoys keys drawn from a seed of the caller's choice and ranks a reading
-// of them, made with the same options, among those. A decoy costs as much as reading an unmarked picture, less
+// of them, made with the same options and read against the same others (nil for none), among those. A decoy costs as much as reading an unmarked picture, less
 // the preparation. It stops early, with the decoys read so far, when goOn says so; nil never does. Errors are
 // those of Read.
-func RankAmongDecoys(of Reading, p *mark.Profile, opt Options, seed []byte, decoys int, goOn func() bool, imgs ...image.Image) (Rank, error) {
+func RankAmongDecoys(of Reading, p *mark.Profile, opt Options, seed []byte, decoys int, goOn func() bool, others *Others, imgs ...image.Image) (Rank, error) {
 	ms, err := materials(imgs)
 	if err != nil {
 		return Rank{}, err
 	}
 	rank := Rank{Rank: 1, Score: of.Score(), Highest: math.Inf(-1)}
 	for i := 0; i < decoys && (goOn == nil || goOn()); i++ {
-		decoy := NewReader(p, decoyKey(seed, i).Keys(), opt).read(ms)
+		decoy := NewReader(p, decoyKey(seed, i).Keys(), opt).read(ms, others)
 		s := decoy.Score()
 		rank.Decoys++
 		rank.Highest = max(rank.Highest, s)

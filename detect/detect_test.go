@@ -232,7 +232,7 @@ func TestRankAmongDecoys(t *testing.T) {
 	host := testphotos.Square(t, "flowers/marigold.jpg", 512)
 	marked := markAs(t, host, 42, 512, []int{5}, 5)
 	rank := func(img image.Image, goOn func() bool) detect.Rank {
-		got, err := detect.RankAmongDecoys(read(t, r, img), profile, opt, []byte("the expert's seed"), 40, goOn, img)
+		got, err := detect.RankAmongDecoys(read(t, r, img), profile, opt, []byte("the expert's seed"), 40, goOn, nil, img)
 		if err != nil {
 			t.Fatal(err)
 		}

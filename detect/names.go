@@ -6,12 +6,17 @@ import (
 	"github.com/filigrane/filigrane/mark"
 )
 
-// readAt reads all three lattices at one alignment.
-func (r *Reader) readAt(s *spectrum, at Alignment, by Chooser, tr Trials) Reading {
+// readAt reads all three lattices at one alignment. contrast is nil, or what sets the pictures apart from others of their
+// source: then concepts are read from it.
+func (r *Reader) readAt(s, contrast *spectrum, at Alignment, by Chooser, tr Trials) Reading {
 	out := Reading{Alignment: at, By: by}
 	c := r.vector(s, mark.Concept, at)
 	out.Delivery = finding(0, c.t(r.delivery), tr.delivery(by))
-	r.readConcepts(&out, s, c, tr)
+	if contrast == nil {
+		r.readConcepts(&out, s, c, tr)
+	} else {
+		r.readConcepts(&out, contrast, r.vector(contrast, mark.Concept, at), tr)
+	}
 	if out.Work = finding(0, 0, 1); !r.opt.WithoutWorks {
 		r.readWork(&out, s, at, tr)
 	}

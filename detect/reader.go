@@ -99,7 +99,7 @@ func (r *Reader) Read(imgs ...image.Image) (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	return r.read(ms), nil
+	return r.read(ms, nil), nil
 }
 
 // materials reduces pictures to residuals, or names the one that is too small.
@@ -127,8 +127,8 @@ func (r *Reader) trials() Trials {
 // Thresholds returns the T at which this reader names a codeword of each kind.
 func (r *Reader) Thresholds() Thresholds { return r.trials().Thresholds(r.opt.FWER) }
 
-// read measures and decides.
-func (r *Reader) read(ms []*material) Reading {
+// read measures and decides. others may be nil.
+func (r *Reader) read(ms []*material, others *Others) Reading {
 	f := newFolder()
 	byPilot, byDelivery, sizes := r.align(ms, f)
 	out := Reading{Images: len(ms), FWER: r.opt.FWER, Pilot: byPilot.t}
@@ -149,7 +149,12 @@ func (r *Reader) read(ms []*material) Reading {
 			continue
 		}
 		seen = append(seen, c.alignment)
-		out.merge(r.readAt(c.spectrum, c.alignment, chooser, out.Trials))
+		var contrast *spectrum
+		if others != nil {
+			contrast = c.spectrum.contrast(others.fold(r, c.hypothesis, f))
+			out.Against = len(others.ms)
+		}
+		out.merge(r.readAt(c.spectrum, contrast, c.alignment, chooser, out.Trials))
 	}
 	out.decide()
 	out.Detectable = r.detectable(out.spectrum, out.Trials)

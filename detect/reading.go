@@ -100,6 +100,7 @@ type Reading struct {
 	Verdict   Verdict   `json:"verdict"`
 	Reason    string    `json:"reason"`
 	Images    int       `json:"images"`
+	Against   int       `json:"against,omitempty"` // others of their source that concepts were read against
 	FWER      float64   `json:"fwer"`
 	Delivery  Finding   `json:"delivery"`
 	Concepts  []Finding `json:"concepts"` // named directly from lattice C, strongest first

@@ -18,6 +18,7 @@ type detectCmd struct {
 
 	Delivery []string `short:"D" sep:"none" placeholder:"DIR" help:"A delivery's folder, repeatable. Default: all deliveries the workspace knows; their number multiplies M."`
 	Together bool     `help:"Read all pictures folded into one: outputs of one model, neither scaled nor cut since. Finds weaker marks."`
+	Against  []string `sep:"none" placeholder:"PATH" help:"Other outputs of the same model, pictures or folders, repeatable. What they share with the pictures, such as the generator's own grid, is taken out before concepts are named. They must have been chosen without looking at what detect finds."`
 	FWER     float64  `name:"fwer" default:"1e-6" placeholder:"P" help:"The accepted chance of any false attribution per reading. Default 1e-6, the level of evidence; payouts use 1e-3."`
 	Decoys   int      `default:"0" placeholder:"N" help:"Read with N keys that were never used too, and rank the real one among them."`
 	Seed     string   `placeholder:"TEXT" help:"Draws the decoy keys; choose it after the pictures are known."`
@@ -33,7 +34,8 @@ A concept is named "via": "read" from its own mark, or "work": the picture is a 
 Exit code 0: something attributed in at least one input. 1: nothing in any. 2: an input could not be read; the others were.
 
 Example: filigrane detect suspects/ --fwer 1e-6
-Example: filigrane detect --together outputs/*.png -D /deliveries/acme`
+Example: filigrane detect --together outputs/*.png -D /deliveries/acme
+Example: filigrane detect --together outputs/cats --against outputs/dogs --against outputs/streets`
 }
 
 // detection is the answer for one picture, or several together.
@@ -49,7 +51,8 @@ type detection struct {
 	Work       *workFinding       `json:"work,omitempty"`
 	Alignment  *alignment         `json:"alignment,omitempty"`
 	FWER       float64            `json:"fwer,omitempty"`
-	Keys       int                `json:"keys,omitempty"` // deliveries tried
+	Keys       int                `json:"keys,omitempty"`    // deliveries tried
+	Against    int                `json:"against,omitempty"` // pictures that concepts were read against
 	Trials     *detect.Trials     `json:"trials,omitempty"`
 	Detectable *detect.Detectable `json:"detectable,omitempty"` // the weakest marks that would have been found
 	Decoys     *decoyRank         `json:"decoys,omitempty"`
@@ -130,6 +133,9 @@ func (c *detectCmd) Run(s *session) error {
 	if err := d.open(); err != nil {
 		return err
 	}
+	if d.others, err = d.against(); err != nil {
+		return err
+	}
 	if c.Together {
 		return d.together(all)
 	}
@@ -141,8 +147,38 @@ type detector struct {
 	*session
 	cmd    *detectCmd
 	scopes []*scope
+	others *detect.Others // nil without --against
 
 	attributed, failed, answered bool
+}
+
+// against loads the pictures of --against. All must be readable: a reading against fewer would be another one.
+func (d *detector) against() (*detect.Others, error) {
+	if len(d.cmd.Against) == 0 {
+		return nil, nil
+	}
+	all, err := inputs(d.cmd.Against)
+	if err != nil {
+		return nil, err
+	}
+	var imgs []image.Image
+	for _, in := range all {
+		p, failed := d.load(in)
+		switch {
+		case failed == nil:
+			imgs = append(imgs, p.Image)
+		case failed.Error != nil:
+			return nil, badInput("--against %s: %s", in.path, failed.Error.Detail)
+		}
+	}
+	if len(imgs) == 0 {
+		return nil, badInput("--against: none of the files is a picture")
+	}
+	others, err := detect.NewOthers(imgs...)
+	if err != nil {
+		return nil, badInput("--against: %w", err)
+	}
+	return others, nil
 }
 
 // options are those of every reader of this command.
@@ -269,7 +305,7 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 	readings := make([]detect.Reading, len(d.scopes))
 	best := 0
 	for i, sc := range d.scopes {
-		r, err := sc.reader.Read(imgs...)
+		r, err := d.reading(sc, imgs)
 		if err != nil {
 			return nil, err
 		}
@@ -291,6 +327,14 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 	return a, d.rank(a, d.scopes[best], readings[best], imgs)
 }
 
+// reading reads pictures with one key.
+func (d *detector) reading(sc *scope, imgs []image.Image) (detect.Reading, error) {
+	if d.others != nil {
+		return sc.reader.ReadAgainst(d.others, imgs...)
+	}
+	return sc.reader.Read(imgs...)
+}
+
 // better orders readings: attributed first, then by the smallest p.
 func better(a, b *detect.Reading) bool {
 	if x, y := a.Verdict == detect.Attributed, b.Verdict == detect.Attributed; x != y {
@@ -301,7 +345,7 @@ func better(a, b *detect.Reading) bool {
 
 // describe gives names to what a reading found.
 func (d *detector) describe(sc *scope, r *detect.Reading) *detection {
-	a := &detection{Verdict: r.Verdict, Reason: r.Reason, FWER: r.FWER, Keys: len(d.scopes), Trials: &r.Trials, Detectable: &r.Detectable,
+	a := &detection{Verdict: r.Verdict, Reason: r.Reason, FWER: r.FWER, Keys: len(d.scopes), Against: r.Against, Trials: &r.Trials, Detectable: &r.Detectable,
 		Delivery: &deliveryFinding{Path: sc.Path, Dir: sc.Dir, Found: r.DeliveryFound(), T: r.Delivery.T, P: r.Delivery.P}}
 	if r.Verdict != detect.Absent || d.cmd.Detailed {
 		a.Alignment = &alignment{r.Alignment, undone(r.Alignment)}
@@ -334,7 +378,7 @@ func (d *detector) rank(a *detection, sc *scope, r detect.Reading, imgs []image.
 		return inputError{err}
 	}
 	goOn := func() bool { return d.ctx.Err() == nil }
-	rank, err := detect.RankAmongDecoys(r, p, d.options(sc.Resolution), []byte(d.cmd.Seed), d.cmd.Decoys, goOn, imgs...)
+	rank, err := detect.RankAmongDecoys(r, p, d.options(sc.Resolution), []byte(d.cmd.Seed), d.cmd.Decoys, goOn, d.others, imgs...)
 	if err != nil {
 		return err
 	}
