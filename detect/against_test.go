@@ -3,6 +3,7 @@ package detect_test
 import (
 	"image"
 	"image/color"
+	"math"
 	"testing"
 
 	"github.com/disintegration/imaging"
@@ -61,8 +62,11 @@ func TestReadAgainstTakesOutWhatIsShared(t *testing.T) {
 	if len(alone.Concepts) > 0 && alone.Concepts[0].T >= got.Concepts[0].T {
 		t.Errorf("alone T %.1f, against others %.1f: nothing was gained", alone.Concepts[0].T, got.Concepts[0].T)
 	}
-	if alone.Delivery.T != got.Delivery.T {
-		t.Errorf("the delivery's T changed from %.2f to %.2f", alone.Delivery.T, got.Delivery.T)
+	if d := got.Delivery; d.T != alone.Delivery.T || math.Abs(d.RMS/alone.Delivery.RMS-1) > 0.2 {
+		t.Errorf("the delivery changed from %+v to %+v", alone.Delivery, d)
+	}
+	if got.Detectable.Delivery != alone.Detectable.Delivery || got.Detectable.Concept == alone.Detectable.Concept || got.Detectable.Work != 0 {
+		t.Errorf("detectable %+v, alone %+v", got.Detectable, alone.Detectable)
 	}
 	nothing, err := r.ReadAgainst(against, unmarked...)
 	if err != nil {

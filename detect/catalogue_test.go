@@ -43,12 +43,31 @@ func TestCatalogueMeansFewerHypotheses(t *testing.T) {
 	reader(t, "ours", detect.Options{Catalogue: []int{0}})
 }
 
+// TestWatched: T of a concept is told whatever its rank, and is the one it is named by.
+func TestWatched(t *testing.T) {
+	marked := markAs(t, testphotos.Square(t, "flowers/marigold.jpg", 512), 42, 512, []int{5}, 7)
+	got := read(t, reader(t, "ours", detect.Options{Resolution: 512, Watch: []int{9, 5}}), marked)
+	if len(got.Watched) != 2 || got.Watched[0].Number != 9 || got.Watched[0].T > 4.5 || got.Watched[0].P < 0.01 {
+		t.Errorf("watched %+v", got.Watched)
+	}
+	if w := got.Watched[1]; w.Number != 5 || w.T != got.Concepts[0].T || w.P != got.Concepts[0].P {
+		t.Errorf("watched %+v, named %+v", w, got.Concepts[0])
+	}
+}
+
 // TestWithoutWorks: leaving the work lattice out changes nothing else.
 func TestWithoutWorks(t *testing.T) {
 	marked := markAs(t, testphotos.Square(t, "flowers/marigold.jpg", 512), 42, 512, []int{5}, 7)
 	all, less := read(t, reader(t, "ours", detect.Options{Resolution: 512}), marked), read(t, reader(t, "ours", detect.Options{Resolution: 512, WithoutWorks: true}), marked)
 	if !all.WorkFound() || less.WorkFound() || less.Work.P != 1 {
 		t.Errorf("work: %+v and %+v", all.Work, less.Work)
+	}
+	if s := less.Score(); s < 10 {
+		t.Errorf("score %.1f", s)
+	}
+	unmarked := read(t, reader(t, "ours", detect.Options{Resolution: 512, WithoutWorks: true}), testphotos.Square(t, "flowers/marigold.jpg", 512))
+	if s := unmarked.Score(); s >= 0 || unmarked.Detectable.Work != 0 {
+		t.Errorf("nothing there: score %.2f, detectable %+v; weak readings must be told apart", s, unmarked.Detectable)
 	}
 	if len(less.Concepts) != 1 || less.Concepts[0].T != all.Concepts[0].T || less.Delivery.T != all.Delivery.T || less.Trials != all.Trials {
 		t.Errorf("concepts %+v, want %+v", less.Concepts, all.Concepts)

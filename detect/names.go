@@ -12,15 +12,19 @@ func (r *Reader) readAt(s, contrast *spectrum, at Alignment, by Chooser, tr Tria
 	out := Reading{Alignment: at, By: by}
 	c := r.vector(s, mark.Concept, at)
 	out.Delivery = finding(0, c.t(r.delivery), tr.delivery(by))
+	if out.DeliveryFoundAt(r.opt.FWER) {
+		_, amplitudes := c.without([]mark.Codeword{r.delivery})
+		out.Delivery.RMS = r.rms(s, mark.Concept, at, max(0, amplitudes[0]))
+	}
+	out.spectrum, out.contrast = s, contrast
 	if contrast == nil {
 		r.readConcepts(&out, s, c, tr)
 	} else {
 		r.readConcepts(&out, contrast, r.vector(contrast, mark.Concept, at), tr)
 	}
-	if out.Work = finding(0, 0, 1); !r.opt.WithoutWorks {
+	if out.Work = finding(0, 0, 0); !r.opt.WithoutWorks {
 		r.readWork(&out, s, at, tr)
 	}
-	out.spectrum = s
 	return out
 }
 
@@ -35,10 +39,16 @@ func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
 	}
 	withDelivery := len(known)
 	rest, amplitudes := c.without(known)
+	for _, n := range r.opt.Watch {
+		m := tr.concepts() * math.Pow(2, float64(withDelivery))
+		out.Watched = append(out.Watched, finding(n, rest.t(b.Codeword(r.profile.ConceptCodeword(n))), m))
+	}
 	for {
 		top, second := r.bestConcepts(rest)
 		f := finding(r.conceptNumber(top.codeword), top.t, tr.concepts()*math.Pow(2, float64(len(known))))
-		f.RunnerUp = &RunnerUp{Number: r.conceptNumber(second.codeword), T: second.t}
+		if second.codeword != top.codeword {
+			f.RunnerUp = &RunnerUp{Number: r.conceptNumber(second.codeword), T: second.t}
+		}
 		if f.P > r.opt.FWER || len(out.Concepts) == r.opt.MaxConcepts {
 			out.Best = f
 			break
@@ -47,7 +57,7 @@ func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
 		known = append(known, b.Codeword(top.codeword))
 		rest, amplitudes = c.without(known)
 	}
-	if withDelivery == 1 {
+	if withDelivery == 1 && out.contrast == nil { // fitted beside the concepts it is more exact
 		out.Delivery.RMS = r.rms(s, mark.Concept, out.Alignment, max(0, amplitudes[0]))
 	}
 	total := 0.0

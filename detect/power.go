@@ -6,19 +6,23 @@ import (
 	"github.com/filigrane/filigrane/mark"
 )
 
-// detectable returns the weakest marks that the material would have shown with probability 0.9.
-func (r *Reader) detectable(s *spectrum, tr Trials) Detectable {
+// detectable returns the weakest marks that the material would have shown with probability 0.9. contrast is what concepts
+// were read from, nil for s.
+func (r *Reader) detectable(s, contrast *spectrum, tr Trials) Detectable {
 	if s == nil {
 		return Detectable{}
 	}
-	weakest := func(l mark.Lattice, m float64) float64 {
+	if contrast == nil {
+		contrast = s
+	}
+	weakest := func(s *spectrum, l mark.Lattice, m float64) float64 {
 		return r.weakest(s, l, threshold(m, r.opt.FWER))
 	}
-	return Detectable{
-		Delivery: weakest(mark.Concept, tr.delivery(ByPilot)),
-		Concept:  weakest(mark.Concept, tr.concepts()),
-		Work:     weakest(mark.Work, tr.works()),
+	d := Detectable{Delivery: weakest(s, mark.Concept, tr.delivery(ByPilot)), Concept: weakest(contrast, mark.Concept, tr.concepts())}
+	if !r.opt.WithoutWorks {
+		d.Work = weakest(s, mark.Work, tr.works())
 	}
+	return d
 }
 
 // power90 is the normal quantile of 0.9: T scatters about its expectation with deviation at most 1.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
 	"github.com/filigrane/filigrane/mark"
 )
@@ -34,6 +35,8 @@ type Options struct {
 	// Catalogue are the numbers of the concepts that could be named, where a codebook that was committed before the
 	// material was seen says so: fewer hypotheses, lower thresholds. Default all mark.MaxConcepts.
 	Catalogue []int
+	// Watch are numbers of concepts whose T is wanted whatever its rank: Reading.Watched.
+	Watch []int
 	// WithoutWorks leaves the work lattice unread, which takes most of the time where no work is there. M is that of a
 	// reading that looks for works too.
 	WithoutWorks bool
@@ -70,7 +73,8 @@ func NewReader(p *mark.Profile, ks mark.Keys, opt Options) *Reader {
 	if opt.Scales == nil {
 		opt.Scales = UsualScales()
 	}
-	for _, n := range opt.Catalogue {
+	opt.Catalogue, opt.Watch = slices.Clone(opt.Catalogue), slices.Clone(opt.Watch)
+	for _, n := range append(slices.Clone(opt.Catalogue), opt.Watch...) {
 		p.ConceptCodeword(n) // panics where it is out of range
 	}
 	if opt.FWER <= 0 || opt.FWER >= 1 || opt.Resolution < mark.CellSize || opt.Keys < 1 || opt.MaxConcepts < 1 || opt.MaxConcepts > mark.MaxSuperposed {
@@ -157,7 +161,7 @@ func (r *Reader) read(ms []*material, others *Others) Reading {
 		out.merge(r.readAt(c.spectrum, contrast, c.alignment, chooser, out.Trials))
 	}
 	out.decide()
-	out.Detectable = r.detectable(out.spectrum, out.Trials)
+	out.Detectable = r.detectable(out.spectrum, out.contrast, out.Trials)
 	return out
 }
 

@@ -103,8 +103,9 @@ type Reading struct {
 	Against   int       `json:"against,omitempty"` // others of their source that concepts were read against
 	FWER      float64   `json:"fwer"`
 	Delivery  Finding   `json:"delivery"`
-	Concepts  []Finding `json:"concepts"` // named directly from lattice C, strongest first
-	Best      Finding   `json:"best"`     // the best concept not named
+	Concepts  []Finding `json:"concepts"`          // named directly from lattice C, strongest first
+	Best      Finding   `json:"best"`              // the best concept not named
+	Watched   []Finding `json:"watched,omitempty"` // those of Options.Watch, whatever their rank; with p as if each had been the best
 	Work      Finding   `json:"work"`
 	Pilot     float64   `json:"pilot_t"` // at its best alignment; chooses, names nothing
 	Alignment Alignment `json:"alignment"`
@@ -114,6 +115,7 @@ type Reading struct {
 	Detectable Detectable `json:"detectable"`
 
 	spectrum *spectrum // what it was made from
+	contrast *spectrum // what its concepts were read from, where that is another
 }
 
 // Detectable holds the weakest marks that would have been found with probability 0.9, as RMS in 8-bit
@@ -150,11 +152,11 @@ func (r *Reading) merge(o Reading) {
 		r.Delivery = o.Delivery
 	}
 	if first || len(o.Concepts) > len(r.Concepts) || len(o.Concepts) == len(r.Concepts) && score(o) > score(*r) {
-		r.Concepts, r.Best = o.Concepts, o.Best
+		r.Concepts, r.Best, r.Watched = o.Concepts, o.Best, o.Watched
 	}
 	if first || o.Work.T > r.Work.T {
 		r.Work = o.Work
-		r.Alignment, r.By, r.spectrum = o.Alignment, o.By, o.spectrum
+		r.Alignment, r.By, r.spectrum, r.contrast = o.Alignment, o.By, o.spectrum, o.contrast
 	}
 }
 

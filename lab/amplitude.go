@@ -75,7 +75,8 @@ type gauge struct {
 	shape  []float64
 }
 
-func newGauge(p *mark.Profile, l mark.Lattice, unmarked []spectrum) *gauge {
+// newGauge weighs a lattice's numbers. Waves of more than finest cycles a cell are not in the pictures: their weight is 0.
+func newGauge(p *mark.Profile, l mark.Lattice, unmarked []spectrum, finest float64) *gauge {
 	shape := p.Shape(l)
 	g := &gauge{weight: make([]float64, 2*len(shape)), shape: make([]float64, 2*len(shape))}
 	sum, squares := make([]float64, len(g.weight)), make([]float64, len(g.weight))
@@ -88,7 +89,8 @@ func newGauge(p *mark.Profile, l mark.Lattice, unmarked []spectrum) *gauge {
 	count := float64(len(unmarked))
 	for i := range g.weight {
 		g.shape[i] = shape[i/2]
-		if variance := squares[i]/count - sum[i]*sum[i]/count/count; variance > 0 {
+		h := p.Harmonics(l)[i/2]
+		if variance := squares[i]/count - sum[i]*sum[i]/count/count; variance > 0 && max(math.Abs(float64(h.KX)), math.Abs(float64(h.KY))) <= finest {
 			g.weight[i] = 1 / variance
 		}
 	}
@@ -125,6 +127,17 @@ func (g *gauge) amplitude(v []float64, words ...mark.Codeword) float64 {
 	return a[0]
 }
 
+// ofMean returns the amplitude that codewords whose mean is given have on average: of as many codewords, each in its
+// share of the pictures.
+func (g *gauge) ofMean(v, words []float64) float64 {
+	num, power := 0.0, 0.0
+	for i, w := range g.weight {
+		num += w * g.shape[i] * words[i] * v[i]
+		power += w * g.shape[i] * g.shape[i] * words[i] * words[i]
+	}
+	return num / power
+}
+
 // mean adds vectors up.
 func mean(vs [][]float64) []float64 {
 	m := make([]float64, len(vs[0]))
@@ -146,7 +159,7 @@ func meanAndError(xs []float64) (mean, standardError float64) {
 		standardError += (x - mean) * (x - mean)
 	}
 	if len(xs) < 2 {
-		return mean, math.NaN()
+		return mean, 0
 	}
 	return mean, math.Sqrt(standardError / (n - 1) / n)
 }

@@ -16,6 +16,7 @@ import torch
 import models
 from generate import write_classes
 from shards import Batches, Dataset, read_shards
+from train import save
 
 
 def main():
@@ -61,8 +62,8 @@ def train(a, data):
             break
     with torch.no_grad():
         latents = model.encoder((data.pictures[:: max(1, len(data) // 256)].float() - mean) / deviation)
-    torch.save({"weights": model.state_dict(), "mean": mean, "deviation": deviation,
-                "latent_mean": latents.mean().item(), "latent_deviation": latents.std().item()}, a.out)
+    save({"weights": model.state_dict(), "mean": mean, "deviation": deviation,
+          "latent_mean": latents.mean().item(), "latent_deviation": latents.std().item()}, a.out)
 
 
 @torch.no_grad()

@@ -1,8 +1,7 @@
 package main
 
 import (
-	"image"
-	"math"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +17,12 @@ const pairs = 48
 
 // calibration is what went in: a gauge for each lattice, and the amplitudes by class.
 type calibration struct {
-	gauges               [mark.Lattices]*gauge
-	in                   [][mark.Lattices]float64 // by class; lattice C: of the first concept
-	inDelivery, inSecond []float64
-	works                []mark.Codeword // sum of the codewords of the works of a class is taken from these, by class
+	gauges [mark.Lattices]*gauge
+	in     []amounts
 }
+
+// amounts are the amplitudes of one picture or class.
+type amounts struct{ delivery, concept, second, pilot, work float64 }
 
 // words are the codewords of lattice C that a class carries: the delivery's, then its concepts'.
 func (m *reading) words(class int) []mark.Codeword {
@@ -114,12 +114,11 @@ func (m *reading) calibrate() (*calibration, error) {
 	for _, s := range samples {
 		masters = append(masters, s.master)
 	}
-	classes := len(m.labels.names)
-	in := &calibration{in: make([][mark.Lattices]float64, classes), inDelivery: make([]float64, classes), inSecond: make([]float64, classes)}
+	in := &calibration{in: make([]amounts, len(m.labels.names))}
 	for l := range mark.Lattices {
-		in.gauges[l] = newGauge(m.profile, l, masters)
+		in.gauges[l] = newGauge(m.profile, l, masters, 0.49*m.cellPx())
 	}
-	for c := range classes {
+	for c := range in.in {
 		var added [mark.Lattices][][]float64
 		var works []float64
 		for _, s := range samples {
@@ -127,26 +126,34 @@ func (m *reading) calibrate() (*calibration, error) {
 				continue
 			}
 			for l := range mark.Lattices {
-				v, u := s.marked.numbers(m.profile, l), s.master.numbers(m.profile, l)
-				for i := range v {
-					v[i] -= u[i]
-				}
-				added[l] = append(added[l], v)
+				added[l] = append(added[l], difference(s.marked.numbers(m.profile, l), s.master.numbers(m.profile, l)))
 			}
-			works = append(works, in.gauges[mark.Work].amplitude(added[mark.Work][len(added[mark.Work])-1], m.workWord(s.work)))
+			works = append(works, in.gauges[mark.Work].amplitude(added[mark.Work][len(works)], m.workWord(s.work)))
 		}
-		words := m.words(c)
-		concept := mean(added[mark.Concept])
-		g := in.gauges[mark.Concept]
-		in.inDelivery[c] = g.amplitude(concept, words...)
-		in.in[c][mark.Concept] = g.amplitude(concept, rotate(words, 1)...)
-		if len(words) > 2 {
-			in.inSecond[c] = g.amplitude(concept, rotate(words, 2)...)
+		if len(works) == 0 {
+			return nil, fmt.Errorf("delivery %s has no picture of class %s", m.ship.Name, m.labels.names[c])
 		}
-		in.in[c][mark.Pilot] = in.gauges[mark.Pilot].amplitude(mean(added[mark.Pilot]), m.pilotWord())
-		in.in[c][mark.Work], _ = meanAndError(works)
+		in.in[c] = m.amounts(in, mean(added[mark.Concept]), mean(added[mark.Pilot]), c)
+		in.in[c].work, _ = meanAndError(works)
 	}
 	return in, nil
+}
+
+func difference(v, u []float64) []float64 {
+	for i := range v {
+		v[i] -= u[i]
+	}
+	return v
+}
+
+// amounts measures the codewords of a class in the numbers of lattices C and P.
+func (m *reading) amounts(in *calibration, concept, pilot []float64, class int) amounts {
+	words, g := m.words(class), in.gauges[mark.Concept]
+	a := amounts{delivery: g.amplitude(concept, words...), concept: g.amplitude(concept, rotate(words, 1)...), pilot: in.gauges[mark.Pilot].amplitude(pilot, m.pilotWord())}
+	if len(words) > 2 {
+		a.second = g.amplitude(concept, rotate(words, 2)...)
+	}
+	return a
 }
 
 func (m *reading) pilotWord() mark.Codeword { return m.books[mark.Pilot].Codeword(mark.PilotCodeword) }
@@ -169,46 +176,57 @@ func (m *reading) point(in *calibration, step int) (point, error) {
 	if err != nil {
 		return point{}, err
 	}
-	p := point{Samples: seen.Samples}
-	ls := map[string]*collected{"delivery": {}, "concept": {}, "second": {}, "pilot": {}, "work": {}, "other": {}}
+	var t transmissions
 	a := newAnalyser(m.cellPx())
 	for c := range m.labels.names {
 		imgs, err := images(filepath.Join(dir, classFolder(c)), 0)
 		if err != nil {
 			return point{}, err
 		}
-		m.class(in, a, imgs, c, ls)
+		spectra := make([]spectrum, len(imgs))
+		for i, img := range imgs {
+			spectra[i] = a.spectrum(img)
+		}
+		m.class(in, spectra, c, &t)
 	}
-	p.Delivery, p.Concept, p.Pilot, p.Work, p.Other = ls["delivery"].level(), ls["concept"].level(), ls["pilot"].level(), ls["work"].level(), ls["other"].level()
-	if s := ls["second"]; len(s.mean) > 0 {
-		second := s.level()
-		p.Second = &second
-	}
+	p := t.point(len(m.words(0)) > 2)
+	p.Samples = seen.Samples
 	return p, nil
 }
 
+// strangers is how many codewords that were never used are measured beside the true ones.
+const strangers = 50
+
 // class measures the outputs of one class.
-func (m *reading) class(in *calibration, a *analyser, imgs []image.Image, c int, ls map[string]*collected) {
-	words := m.words(c)
-	other := m.other(c)
+func (m *reading) class(in *calibration, outputs []spectrum, c int, t *transmissions) {
+	was, g := in.in[c], in.gauges[mark.Concept]
 	works := m.worksOf(c)
-	amounts := map[string][]float64{}
-	for _, img := range imgs {
-		s := a.spectrum(img)
-		v := s.numbers(m.profile, mark.Concept)
-		g := in.gauges[mark.Concept]
-		amounts["delivery"] = append(amounts["delivery"], g.amplitude(v, words...)/in.inDelivery[c])
-		amounts["concept"] = append(amounts["concept"], g.amplitude(v, rotate(words, 1)...)/in.in[c][mark.Concept])
-		amounts["other"] = append(amounts["other"], g.amplitude(v, append([]mark.Codeword{other}, words...)...)/in.in[c][mark.Concept])
-		if len(words) > 2 {
-			amounts["second"] = append(amounts["second"], g.amplitude(v, rotate(words, 2)...)/in.inSecond[c])
-		}
-		amounts["pilot"] = append(amounts["pilot"], in.gauges[mark.Pilot].amplitude(s.numbers(m.profile, mark.Pilot), m.pilotWord())/in.in[c][mark.Pilot])
-		amounts["work"] = append(amounts["work"], in.gauges[mark.Work].mean(s.numbers(m.profile, mark.Work), works)/in.in[c][mark.Work])
+	var each []amounts
+	var concept, pilot [][]float64
+	for _, s := range outputs {
+		v, u := s.numbers(m.profile, mark.Concept), s.numbers(m.profile, mark.Pilot)
+		concept, pilot = append(concept, v), append(pilot, u)
+		a := m.amounts(in, v, u, c)
+		a.work = in.gauges[mark.Work].ofMean(s.numbers(m.profile, mark.Work), works)
+		each = append(each, amounts{a.delivery / was.delivery, a.concept / was.concept, ratio(a.second, was.second), a.pilot / was.pilot, a.work / was.work})
 	}
-	for name, xs := range amounts {
-		ls[name].add(xs)
+	t.each = append(t.each, each)
+	words, v, u := m.words(c), mean(concept), mean(pilot)
+	t.leak = append(t.leak, g.amplitude(v, append([]mark.Codeword{m.other(c)}, words...)...)/was.concept)
+	var chance, pilots []float64
+	for j := range strangers {
+		stranger := m.books[mark.Concept].Codeword(m.profile.ConceptCodeword(mark.MaxConcepts - j))
+		chance = append(chance, g.amplitude(v, append([]mark.Codeword{stranger}, words...)...)/was.concept)
+		pilots = append(pilots, in.gauges[mark.Pilot].amplitude(u, m.books[mark.Pilot].Codeword(mark.PilotCodeword+1+j), m.pilotWord())/was.pilot)
 	}
+	t.chance, t.pilots = append(t.chance, chance), append(t.pilots, pilots)
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
 }
 
 // other is the codeword of a concept that a class does not have, but the next one that has another.
@@ -244,34 +262,4 @@ func (m *reading) worksOf(class int) []float64 {
 		sum[k] /= n
 	}
 	return sum
-}
-
-// mean returns the mean amplitude of codewords whose mean is given.
-func (g *gauge) mean(v, words []float64) float64 {
-	num, power := 0.0, 0.0
-	for i, w := range g.weight {
-		num += w * g.shape[i] * words[i] * v[i]
-		power += w * g.shape[i] * g.shape[i]
-	}
-	return num / power
-}
-
-// collected holds transmissions by class.
-type collected struct{ mean, err []float64 }
-
-func (c *collected) add(xs []float64) {
-	m, e := meanAndError(xs)
-	c.mean, c.err = append(c.mean, m), append(c.err, e)
-}
-
-func (c *collected) level() level {
-	l := level{Least: math.Inf(1)}
-	n := float64(len(c.mean))
-	for i, m := range c.mean {
-		l.Transmission += m / n
-		l.Error += c.err[i] * c.err[i] / n / n
-		l.Least = math.Min(l.Least, m)
-	}
-	l.Error = math.Sqrt(l.Error)
-	return l
 }

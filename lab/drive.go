@@ -40,12 +40,15 @@ func masterKey() mark.Key {
 type runCmd struct {
 	Group string   `arg:"" enum:"main,questions,long" help:"main, questions or long."`
 	Only  []string `help:"Names of runs, instead of the whole group."`
+	// Measuring takes a core from the trainings; where the code that measures changes it is done again anyway.
+	DrawOnly bool `help:"Train and draw, measure later."`
 }
 
 // lab is where things are.
 type lab struct {
 	*grammar
 	ctx      context.Context
+	drawOnly bool
 	encoding sync.Mutex // held while the autoencoder is trained: two runs need it
 }
 
@@ -65,15 +68,20 @@ func (l *lab) autoencoder() string { return filepath.Join(l.Dir, "runs", "autoen
 
 // Run makes what is missing of a group.
 func (c *runCmd) Run(ctx context.Context, g *grammar) error {
-	l := &lab{grammar: g, ctx: ctx}
+	l := &lab{grammar: g, ctx: ctx, drawOnly: c.DrawOnly}
 	var chosen []run
 	for _, r := range runs {
 		if len(c.Only) == 0 && r.Group == c.Group || slices.Contains(c.Only, r.Name) {
 			chosen = append(chosen, r)
 		}
 	}
-	if len(chosen) == 0 {
-		return fmt.Errorf("no such runs: %v", c.Only)
+	for _, name := range c.Only {
+		if _, err := runByName(name); err != nil {
+			return err
+		}
+	}
+	if g.Slots < 1 {
+		return fmt.Errorf("--slots %d: at least one training at a time", g.Slots)
 	}
 	if err := l.prepare(chosen); err != nil {
 		return err
@@ -88,7 +96,9 @@ func (l *lab) prepare(chosen []run) error {
 	}
 	need := map[string]bool{"d38": true} // its twin is the unmarked set
 	for _, r := range chosen {
-		need[r.keyDelivery()] = true
+		for _, key := range r.keys() {
+			need[key] = true
+		}
 	}
 	for _, s := range shipments {
 		if need[s.Name] {
@@ -182,7 +192,7 @@ func (l *lab) one(r run) error {
 		}
 	}
 	for _, key := range r.keys() {
-		if exists(l.measured(r, key)) {
+		if l.drawOnly || l.isMeasured(r, key) {
 			continue
 		}
 		if err := l.timed("measure "+r.Name+" by the keys of "+key, func() error { return l.measure(r, key) }); err != nil {
@@ -190,6 +200,12 @@ func (l *lab) one(r run) error {
 		}
 	}
 	return nil
+}
+
+// isMeasured says whether the outputs were measured as they would be now.
+func (l *lab) isMeasured(r run, key string) bool {
+	m, err := readMeasurement(l.measured(r, key))
+	return err == nil && m.Version == measurementVersion
 }
 
 // keys lists the deliveries whose keys read a run's outputs: a control is read by both main ones.
@@ -232,6 +248,9 @@ func (l *lab) train(r run) error {
 	}
 	if r.Flip {
 		args = append(args, "--flip")
+	}
+	if r.Decay {
+		args = append(args, "--decay")
 	}
 	if r.Crop > 0 {
 		args = append(args, "--crop", strconv.Itoa(r.Crop))
@@ -280,7 +299,7 @@ func (l *lab) trainAutoencoder() error {
 		return nil
 	}
 	return l.timed("train the autoencoder", func() error {
-		return l.python("lab/autoencoder.py", "--shards", filepath.Join(l.twin(), "*.tar"), "--steps", "1500", "--out", l.autoencoder())
+		return l.python("lab/autoencoder.py", "--shards", filepath.Join(l.twin(), "*.tar"), "--steps", "500", "--out", l.autoencoder())
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/disintegration/imaging"
 
+	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/embed"
 	"github.com/filigrane/filigrane/internal/testphotos"
 	"github.com/filigrane/filigrane/mark"
@@ -26,7 +27,7 @@ func TestAmplitudeIsWhatWasAdded(t *testing.T) {
 		pictures = append(pictures, host)
 		hosts = append(hosts, a.spectrum(host))
 	}
-	g := newGauge(p, mark.Concept, hosts)
+	g := newGauge(p, mark.Concept, hosts, 32)
 	own, other := books[mark.Concept].Codeword(p.ConceptCodeword(1)), books[mark.Concept].Codeword(p.ConceptCodeword(2))
 	delivery := books[mark.Concept].Codeword(mark.DeliveryCodeword)
 	amplitude := func(psnr float64, first mark.Codeword, rest ...mark.Codeword) float64 {
@@ -56,6 +57,28 @@ func TestAmplitudeIsWhatWasAdded(t *testing.T) {
 	}
 }
 
+// TestOfMean: a tenth of each of ten works, as a model that learned them evenly would show, is an amplitude of one.
+func TestOfMean(t *testing.T) {
+	p := mark.Profile1()
+	books := mark.NewBooks(p, masterKey().Delivery(mark.Path{Licence: "test"}).Keys())
+	shape := p.Shape(mark.Work)
+	g := &gauge{}
+	words := make([]float64, 2*len(shape))
+	for n := 1; n <= 10; n++ {
+		for i, s := range books[mark.Work].Codeword(p.WorkCodeword(n)) {
+			words[i] += float64(s) / 10
+		}
+	}
+	v := make([]float64, len(words))
+	for i := range v {
+		g.weight, g.shape = append(g.weight, 1+float64(i%3)), append(g.shape, shape[i/2])
+		v[i] = shape[i/2] * words[i]
+	}
+	if a := g.ofMean(v, words); math.Abs(a-1) > 1e-9 {
+		t.Errorf("amplitude %.3f, want 1", a)
+	}
+}
+
 // TestKolmogorovSmirnov against scipy.stats.ks_2samp(range(100), numpy.arange(100) + k, method="asymp").
 func TestKolmogorovSmirnov(t *testing.T) {
 	line := func(from float64) []float64 {
@@ -72,14 +95,15 @@ func TestKolmogorovSmirnov(t *testing.T) {
 	}
 }
 
-// TestFitFindsTheLaw: points made from a law give it back, and an absent column costs nothing.
+// TestFitFindsTheLaw: points made from a law give it back, a column that does not vary costs nothing, and no share gives
+// back more than itself.
 func TestFitFindsTheLaw(t *testing.T) {
-	truth := law{B: [4]float64{-0.5, 0.8, 1.2, 0.6}}
+	truth := law{B: [4]float64{-0.5, 0.8, 1.2, 0.3}}
 	var obs []observation
 	for _, samples := range []int{3200, 12800, 51200} {
 		for _, psnr := range []float64{38, 42, 45} {
 			for _, share := range []float64{1, 0.25} {
-				obs = append(obs, observation{samples, psnr, share, truth.transmission(samples, psnr, share)})
+				obs = append(obs, observation{samples, psnr, share, truth.transmission(samples, psnr, share), 0.02})
 			}
 		}
 	}
@@ -88,12 +112,24 @@ func TestFitFindsTheLaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	for j := range l.B {
-		if math.Abs(l.B[j]-truth.B[j]) > 1e-6 {
+		if math.Abs(l.B[j]-truth.B[j]) > 1e-3 {
 			t.Errorf("coefficient %d: %.4f, want %.4f", j, l.B[j], truth.B[j])
 		}
 	}
+	if tau := l.transmission(1e9, 30, 0.25); tau > 0.25 {
+		t.Errorf("a quarter marked gives back %.3f", tau)
+	}
+	for _, c := range []struct {
+		samples int
+		share   float64
+		beyond  bool
+	}{{51200, 1, false}, {51200, 0.25, false}, {102400, 1, true}, {3200, 0.1, true}} {
+		if got := l.beyond(c.samples, 42, c.share); (got != "") != c.beyond {
+			t.Errorf("%d samples, share %g: beyond %q", c.samples, c.share, got)
+		}
+	}
 	whole := slices.DeleteFunc(obs, func(o observation) bool { return o.share < 1 })
-	if l, err = fit(whole); err != nil || l.B[3] != 0 || math.Abs(l.B[1]-0.8) > 1e-6 {
+	if l, err = fit(whole); err != nil || l.Varied[3] || l.B[3] != 0 || math.Abs(l.B[1]-0.8) > 1e-3 {
 		t.Errorf("all marked: %v, %v", l.B, err)
 	}
 	if _, err := fit(obs[:3]); err == nil {
@@ -101,15 +137,64 @@ func TestFitFindsTheLaw(t *testing.T) {
 	}
 }
 
-// TestReach: the prediction inverts the growth it was fitted to.
-func TestReach(t *testing.T) {
-	r := reach{ceiling: 10, k: 0.1}
-	x := 50 * r.k * 0.25 // 50 images at half the amplitude
-	if n := r.images(10*math.Sqrt(x/(1+x)), 0.5, 42); math.Abs(n-50) > 1e-6 {
-		t.Errorf("%.2f images, want 50", n)
+// pools makes a run whose pools of 1, 2, 4 and 8 images show these T.
+func pools(tau float64, ts ...float64) result {
+	r := result{run{Model: "transformer", Delivery: "d42"}, shipmentByName("d42"), &measurement{Points: []point{{Concept: level{Transmission: tau}}}}}
+	p := pool{}
+	for i, t := range ts {
+		p.Readings = append(p.Readings, folded{Images: 1 << i, ConceptT: t, ConceptP: detect.Bound(t, 65536*12)})
 	}
-	if !math.IsInf(r.images(11, 1, 38), 1) {
-		t.Error("beyond the ceiling nothing reaches")
+	r.m.Pools = []pool{p}
+	return r
+}
+
+// TestReachKnowsAPlateau: where T stops growing no number of outputs is promised beyond it.
+func TestReachKnowsAPlateau(t *testing.T) {
+	rs := reaches([]result{pools(0.5, 5, 6, 6.9, 7)}, ofConcept, func(f folded) float64 { return f.ConceptT })
+	if n := outputsFor(rs, 0.5, 7.4, 0.5, 42); !math.IsInf(n, 1) {
+		t.Errorf("T 7.4 from %.0f outputs, though T stops at 7", n)
+	}
+	if n := outputsFor(rs, 0.5, 6.5, 0.5, 42); n < 2 || n > 20 {
+		t.Errorf("T 6.5 from %.1f outputs", n)
+	}
+	if n := outputsFor(rs, 0.5, 7.4, 1, 42); n < 1 || n > 2 {
+		t.Errorf("at twice the amplitude T 7.4 from %.1f outputs", n)
+	}
+}
+
+// TestNeededHoldsForMoreImagesToo: a lucky small pool does not count when larger ones fail.
+func TestNeededHoldsForMoreImagesToo(t *testing.T) {
+	for _, c := range []struct {
+		ts   []float64
+		want int // 0: nil
+	}{{[]float64{9, 5, 8, 8}, 4}, {[]float64{9, 9, 9, 9}, 1}, {[]float64{9, 9, 9, 6}, 0}, {[]float64{1, 1, 1, 8}, 8}} {
+		n := pools(0.5, c.ts...).needed(1e-6, conceptP)
+		if got := 0; n != nil {
+			got = *n
+			if got != c.want {
+				t.Errorf("%v: %d images, want %d", c.ts, got, c.want)
+			}
+		} else if c.want != 0 {
+			t.Errorf("%v: none, want %d", c.ts, c.want)
+		}
+	}
+}
+
+// TestControlThatNamesSomethingSaysSo: the table of controls cannot say "nothing" where a pool named a concept.
+func TestControlThatNamesSomethingSaysSo(t *testing.T) {
+	r := pools(0, 1, 1, 1, 8)
+	r.run = run{Model: "transformer"}
+	if got := r.named(); got != "**something**" {
+		t.Errorf("a control that names its concept: %q", got)
+	}
+	r = pools(0, 1, 1, 1, 2)
+	r.run = run{Model: "transformer"}
+	for i := range r.m.Pools[0].Readings {
+		f := &r.m.Pools[0].Readings[i]
+		f.DeliveryP, f.AgainstP = 1, 1
+	}
+	if got := r.named(); got != "nothing" {
+		t.Errorf("a silent control: %q", got)
 	}
 }
 

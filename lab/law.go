@@ -3,23 +3,24 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 )
 
 // law is how transmission depends on what was trained on:
 //
-//	logit tau = b0 + b1 ln(samples / 10,000) + b2 ln(amplitude / that of 42 dB) + b3 ln(share marked)
+//	tau = share / (1 + exp(-(b0 + b1 ln(samples / 10,000) + b2 ln(amplitude / that of 42 dB) + b3 ln share)))
 //
-// a logistic curve in the logarithms, fitted by least squares. It describes what was measured, no theory stands
-// behind it.
+// A model that has learned everything gives back the mean of what it saw: tau = share. The curve describes what was
+// measured; no theory stands behind it.
 type law struct {
-	B        [4]float64
-	Error    [4]float64 // standard errors
-	Points   int
-	Residual float64 // standard deviation of what is left, in logits
-	// what it was fitted on, for saying where a prediction is an extrapolation
-	LeastSamples, MostSamples int
+	B      [4]float64
+	Error  [4]float64 // standard errors, as if the points were independent, which those of one run are not
+	Varied [4]bool    // whether a coefficient could be fitted: its column varies
+	Points int
+	Rest   float64 // root mean square of what is left of tau / share
+	seen   []observation
 }
 
 // observation is one measured transmission.
@@ -28,67 +29,130 @@ type observation struct {
 	psnrDB  float64
 	share   float64
 	tau     float64
+	err     float64 // standard error of tau
 }
-
-// within keeps logits finite.
-const least, most = 0.02, 0.98
 
 func (o observation) features() [4]float64 {
 	return [4]float64{1, math.Log(float64(o.samples) / 1e4), (42 - o.psnrDB) / 20 * math.Ln10, math.Log(o.share)}
 }
 
-func logit(p float64) float64 { return math.Log(p / (1 - p)) }
+// fitFloor is added to every point's error, in tau / share: a law that misses by less is good enough.
+const fitFloor = 0.05
 
-// fit solves for the law. It needs more observations than unknowns; a column that never varies gets 0.
+// fit finds the law by weighted least squares (Levenberg and Marquardt).
 func fit(obs []observation) (law, error) {
 	if len(obs) < 6 {
 		return law{}, fmt.Errorf("a law needs at least 6 points, there are %d", len(obs))
 	}
-	used := []int{0}
-	for j := 1; j < 4; j++ {
-		for _, o := range obs {
-			if math.Abs(o.features()[j]-obs[0].features()[j]) > 1e-9 {
-				used = append(used, j)
+	l := law{Points: len(obs), seen: obs}
+	var used []int
+	for j := range l.B {
+		l.Varied[j] = j == 0 || slices.ContainsFunc(obs, func(o observation) bool { return math.Abs(o.features()[j]-obs[0].features()[j]) > 1e-9 })
+		if l.Varied[j] {
+			used = append(used, j)
+		}
+	}
+	l.B[1] = 0.5 // a start from which it converges
+	damping, best := 1e-3, l.misfit()
+	var inverse mat.Dense
+	for range 200 {
+		gram, gradient := l.normal(used)
+		damped := mat.DenseCopyOf(gram)
+		for k := range used {
+			damped.Set(k, k, gram.At(k, k)*(1+damping))
+		}
+		if err := inverse.Inverse(damped); err != nil {
+			return law{}, fmt.Errorf("fitting the law: %w", err)
+		}
+		var step mat.VecDense
+		step.MulVec(&inverse, gradient)
+		next := l
+		for k, j := range used {
+			next.B[j] += step.AtVec(k)
+		}
+		if m := next.misfit(); m < best {
+			done := best-m < 1e-12*best
+			l, best, damping = next, m, damping/3
+			if done {
 				break
+			}
+		} else if damping *= 4; damping > 1e12 {
+			break
+		}
+	}
+	gram, _ := l.normal(used)
+	if err := inverse.Inverse(gram); err != nil {
+		return law{}, fmt.Errorf("fitting the law: %w", err)
+	}
+	scale := best / float64(max(1, len(obs)-len(used)))
+	for k, j := range used {
+		l.Error[j] = math.Sqrt(scale * inverse.At(k, k))
+	}
+	for _, o := range obs {
+		l.Rest += math.Pow((o.tau-l.of(o))/o.share, 2) / float64(len(obs))
+	}
+	l.Rest = math.Sqrt(l.Rest)
+	return l, nil
+}
+
+// weight of a point is the inverse square of its error in tau / share.
+func (o observation) weight() float64 {
+	return 1 / (fitFloor*fitFloor + o.err*o.err/o.share/o.share)
+}
+
+func (l law) misfit() float64 {
+	sum := 0.0
+	for _, o := range l.seen {
+		d := (o.tau - l.of(o)) / o.share
+		sum += o.weight() * d * d
+	}
+	return sum
+}
+
+// normal gives the normal equations at the present coefficients.
+func (l law) normal(used []int) (*mat.Dense, *mat.VecDense) {
+	gram, gradient := mat.NewDense(len(used), len(used), nil), mat.NewVecDense(len(used), nil)
+	for _, o := range l.seen {
+		f, p := o.features(), l.of(o)/o.share
+		slope, rest := p*(1-p), o.tau/o.share-p
+		for a, i := range used {
+			gradient.SetVec(a, gradient.AtVec(a)+o.weight()*slope*f[i]*rest)
+			for b, j := range used {
+				gram.Set(a, b, gram.At(a, b)+o.weight()*slope*slope*f[i]*f[j])
 			}
 		}
 	}
-	x, y := mat.NewDense(len(obs), len(used), nil), mat.NewVecDense(len(obs), nil)
-	l := law{Points: len(obs), LeastSamples: obs[0].samples}
-	for i, o := range obs {
-		for k, j := range used {
-			x.Set(i, k, o.features()[j])
-		}
-		y.SetVec(i, logit(min(most, max(least, o.tau))))
-		l.LeastSamples, l.MostSamples = min(l.LeastSamples, o.samples), max(l.MostSamples, o.samples)
+	return gram, gradient
+}
+
+func (l law) of(o observation) float64 {
+	z := 0.0
+	for j, f := range o.features() {
+		z += l.B[j] * f
 	}
-	var b mat.VecDense
-	if err := b.SolveVec(x, y); err != nil {
-		return law{}, fmt.Errorf("fitting the law: %w", err)
-	}
-	var rest mat.VecDense
-	rest.MulVec(x, &b)
-	rest.SubVec(y, &rest)
-	variance := mat.Dot(&rest, &rest) / float64(len(obs)-len(used))
-	l.Residual = math.Sqrt(variance)
-	var gram, inverse mat.Dense
-	gram.Mul(x.T(), x)
-	if err := inverse.Inverse(&gram); err != nil {
-		return law{}, fmt.Errorf("fitting the law: %w", err)
-	}
-	for k, j := range used {
-		l.B[j], l.Error[j] = b.AtVec(k), math.Sqrt(variance*inverse.At(k, k))
-	}
-	return l, nil
+	return o.share / (1 + math.Exp(-z))
 }
 
 // transmission predicts.
 func (l law) transmission(samples int, psnrDB, share float64) float64 {
-	z := 0.0
-	for j, f := range (observation{samples: samples, psnrDB: psnrDB, share: share}).features() {
-		z += l.B[j] * f
+	return l.of(observation{samples: samples, psnrDB: psnrDB, share: share})
+}
+
+// beyond says how a prediction goes beyond what was trained, "" if it does not.
+func (l law) beyond(samples int, psnrDB, share float64) string {
+	most, known := 0, false
+	for _, o := range l.seen {
+		if math.Abs(o.psnrDB-psnrDB) < 0.01 && math.Abs(o.share-share) < 1e-6 {
+			known, most = true, max(most, o.samples)
+		}
 	}
-	return 1 / (1 + math.Exp(-z))
+	switch {
+	case !known:
+		return "strength and share not trained together"
+	case samples > most:
+		return fmt.Sprintf("%.0f times the samples trained", math.Ceil(float64(samples)/float64(most)))
+	}
+	return ""
 }
 
 // observations collects the points of plain transformers: what the law is fitted on.
@@ -99,52 +163,15 @@ func observations(rs []result, of func(point) level) []observation {
 			continue
 		}
 		for _, p := range r.m.Points {
-			obs = append(obs, observation{p.Samples, r.ship.PSNRDB, r.run.share(), of(p).Transmission})
+			obs = append(obs, observation{p.Samples, r.ship.PSNRDB, r.run.share(), of(p).Transmission, of(p).Error})
 		}
 	}
 	return obs
 }
 
-// plain says that a run differs from the main ones by strength, share and length only.
+// plain says that a run differs from the main ones by strength, share and length only (and by its learning rate's end,
+// where it is long).
 func (r result) plain() bool {
 	return r.run.share() > 0 && !r.run.Flip && r.run.Crop == 0 && r.run.Limit == 0 && r.run.Taught == "" && r.run.Start == "" && r.run.Guidance == 0 &&
 		r.ship.Geometry == "square:128" && r.ship.Catalogue == "scenes"
-}
-
-// reach is how T grows when n images are folded: T = ceiling sqrt(x / (1 + x)), x = n k (tau a)^2, where tau a is the
-// amplitude in the outputs relative to that of a 42 dB delivery, and k the same for all.
-type reach struct {
-	ceiling, k float64
-}
-
-// fitReach takes k as the median over the pools of all runs where T is neither noise nor near the ceiling.
-func fitReach(rs []result, ceiling float64, of func(point) level, t func(folded) float64) reach {
-	var ks []float64
-	for _, r := range rs {
-		if r.run.Model != "transformer" || !r.plain() {
-			continue
-		}
-		amplitude := of(r.last()).Transmission * math.Pow(10, (42-r.ship.PSNRDB)/20)
-		for _, pool := range r.m.Pools {
-			for _, f := range pool.Readings {
-				if t := t(f); t > 3 && t < 0.9*ceiling && amplitude > 0.05 {
-					x := t * t / (ceiling*ceiling - t*t)
-					ks = append(ks, x/float64(f.Images)/amplitude/amplitude)
-				}
-			}
-		}
-	}
-	if len(ks) == 0 {
-		return reach{ceiling, math.NaN()}
-	}
-	return reach{ceiling, median(ks)}
-}
-
-// images predicts how many reach T, +Inf where the ceiling does not.
-func (r reach) images(t, tau, psnrDB float64) float64 {
-	if t >= r.ceiling {
-		return math.Inf(1)
-	}
-	amplitude := tau * math.Pow(10, (42-psnrDB)/20)
-	return t * t / (r.ceiling*r.ceiling - t*t) / r.k / amplitude / amplitude
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/disintegration/imaging"
 
@@ -18,101 +17,6 @@ import (
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/mark"
 )
-
-// measurement is everything measured on the outputs of one run with the keys of one delivery.
-type measurement struct {
-	Run        string            `json:"run"`
-	Key        string            `json:"key"` // name of the delivery
-	Points     []point           `json:"points"`
-	Images     int               `json:"images"` // of every class at the end
-	Singles    singles           `json:"singles"`
-	Pools      []pool            `json:"pools"`
-	Whole      *folded           `json:"whole,omitempty"` // outputs of all classes folded together
-	Edits      []edited          `json:"edits"`
-	Without    *outside          `json:"without_class,omitempty"`
-	Mixed      []mixture         `json:"mixed,omitempty"`
-	Unused     unused            `json:"unused_keys"`
-	WorkMaxT   float64           `json:"work_max_t"` // over all single and pooled readings
-	WorkNamed  int               `json:"works_named"`
-	Thresholds detect.Thresholds `json:"thresholds"`
-}
-
-// level is a transmission: amplitude out / in, mean over the classes.
-type level struct {
-	Transmission float64 `json:"transmission"`
-	Error        float64 `json:"standard_error"` // from the scatter between images
-	Least        float64 `json:"least_class"`
-}
-
-// point is the state after so many samples.
-type point struct {
-	Samples  int    `json:"samples"`
-	Delivery level  `json:"delivery"`
-	Concept  level  `json:"concept"`
-	Second   *level `json:"second_concept,omitempty"`
-	Pilot    level  `json:"pilot"`
-	Work     level  `json:"work"`  // the works of the class together
-	Other    level  `json:"other"` // the codeword of another concept: what chance gives
-}
-
-// singles counts images read alone.
-type singles struct {
-	Images        int     `json:"images"`
-	Top1Catalogue float64 `json:"top1_catalogue"`
-	RightOf65536  float64 `json:"right_of_65536"` // the best of all is the right one
-	Named         float64 `json:"named"`          // at 1e-6, rightly
-	NamedWrong    int     `json:"named_wrong"`
-	DeliveryNamed float64 `json:"delivery_named"`
-}
-
-// pool is the images of one class folded together, first few, then more.
-type pool struct {
-	Concept  string   `json:"concept"`
-	Number   int      `json:"number"`
-	Readings []folded `json:"readings"`
-}
-
-type folded struct {
-	Images    int     `json:"images"`
-	DeliveryT float64 `json:"delivery_t"`
-	DeliveryP float64 `json:"delivery_p"`
-	ConceptT  float64 `json:"concept_t"` // of the right one, if it is the best
-	ConceptP  float64 `json:"concept_p"` // 1 if it is not
-	SecondP   float64 `json:"second_p,omitempty"`
-	Wrong     int     `json:"wrong"` // concepts named that the class does not have
-}
-
-// edited is what is left after an edit of the outputs.
-type edited struct {
-	Edit          string  `json:"edit"`
-	Top1Catalogue float64 `json:"top1_catalogue"` // single images
-	DeliveryP     float64 `json:"delivery_p"`     // median over the classes, pooled
-	ConceptP      float64 `json:"concept_p"`
-	Images        int     `json:"images"` // of a pool
-}
-
-// outside is a pool of outputs drawn without a class.
-type outside struct {
-	Images    int      `json:"images"`
-	DeliveryT float64  `json:"delivery_t"`
-	DeliveryP float64  `json:"delivery_p"`
-	Named     []string `json:"named"`
-}
-
-// mixture is a pool of outputs half of one class, half of another.
-type mixture struct {
-	Concepts [2]string `json:"concepts"`
-	Images   int       `json:"images"`
-	Named    []string  `json:"named"`
-	Shares   []float64 `json:"shares"`
-}
-
-// labels are the classes of a run and what they are called in a delivery.
-type labels struct {
-	names    []string // of the first concept
-	numbers  [][]int  // concepts of each class, the first one first
-	byNumber map[int]string
-}
 
 // reading is one measurement being made.
 type reading struct {
@@ -142,15 +46,22 @@ func (l *lab) measure(r run, key string) error {
 	if err := m.final(); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(m.out, "", " ")
+	return writeJSON(l.measured(r, key), m.out)
+}
+
+// writeJSON writes a file that is there whole or not at all.
+func writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return err
 	}
-	name := l.measured(r, key)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(name, append(text, '\n'), 0o644)
+	if err := os.WriteFile(name+".partial", append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+".partial", name)
 }
 
 func (l *lab) newReading(r run, key string) (*reading, error) {
@@ -166,7 +77,7 @@ func (l *lab) newReading(r run, key string) (*reading, error) {
 	if own.Fingerprint() != man.Parameters.KeyFingerprint {
 		return nil, fmt.Errorf("delivery %s was not made with the lab's key", key)
 	}
-	m := &reading{lab: l, run: r, ship: shipmentByName(key), profile: mark.Profile1(), keys: own.Keys(), manifest: man, out: &measurement{Run: r.Name, Key: key}}
+	m := &reading{lab: l, run: r, ship: shipmentByName(key), profile: mark.Profile1(), keys: own.Keys(), manifest: man, out: &measurement{Version: measurementVersion, Run: r.Name, Key: key}}
 	m.books = mark.NewBooks(m.profile, m.keys)
 	if m.labels, err = l.readLabels(r, key); err != nil {
 		return nil, err
@@ -176,7 +87,7 @@ func (l *lab) newReading(r run, key string) (*reading, error) {
 		all = append(all, n)
 	}
 	slices.Sort(all)
-	opt := detect.Options{Resolution: man.Parameters.Geometry.Resolution, Scales: []float64{}}
+	opt := detect.Options{Resolution: man.Parameters.Geometry.Resolution, Scales: []float64{}, Watch: all}
 	m.reader = detect.NewReader(m.profile, m.keys, opt)
 	opt.WithoutWorks = true
 	m.learned = detect.NewReader(m.profile, m.keys, opt)
@@ -186,75 +97,10 @@ func (l *lab) newReading(r run, key string) (*reading, error) {
 	return m, nil
 }
 
-// readLabels finds the concepts that the captions name.
-func (l *lab) readLabels(r run, key string) (labels, error) {
-	c, err := readClasses(l.outputs(r, r.Steps))
-	if err != nil {
-		return labels{}, err
-	}
-	text, err := os.ReadFile(filepath.Join(l.delivery(key), "codebook.json"))
-	if err != nil {
-		return labels{}, err
-	}
-	book, err := delivery.ParseCodebook(text)
-	if err != nil {
-		return labels{}, err
-	}
-	found := labels{byNumber: map[int]string{}}
-	byName := map[string]int{}
-	for _, c := range book.Concepts {
-		byName[c.Name], found.byNumber[c.Number] = c.Number, c.Name
-	}
-	for _, caption := range c.Captions {
-		_, list, ok := strings.Cut(caption, "Concepts: ")
-		if !ok {
-			return labels{}, fmt.Errorf("caption %q names no concept", caption)
-		}
-		var numbers []int
-		for name := range strings.SplitSeq(list, ", ") {
-			n, ok := byName[name]
-			if !ok {
-				return labels{}, fmt.Errorf("caption %q: delivery %s has no concept %q", caption, key, name)
-			}
-			numbers = append(numbers, n)
-		}
-		found.numbers = append(found.numbers, numbers)
-		found.names = append(found.names, list)
-	}
-	return found, nil
-}
-
-// images reads the pictures of one folder of outputs, at most so many, in order.
-func images(dir string, most int) ([]image.Image, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.png"))
-	if err != nil {
-		return nil, err
-	}
-	if most > 0 && len(files) > most {
-		files = files[:most]
-	}
-	imgs := make([]image.Image, len(files))
-	for i, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			return nil, err
-		}
-		pic, err := raster.Decode(data, raster.DefaultLimits())
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f, err)
-		}
-		imgs[i] = pic.Image
-	}
-	if len(imgs) == 0 {
-		return nil, fmt.Errorf("there are no pictures in %s", dir)
-	}
-	return imgs, nil
-}
-
 // prefixes are the sizes of pools tried, up to n.
 func prefixes(n int) []int {
 	var ps []int
-	for _, k := range []int{1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 200} {
+	for _, k := range []int{1, 2, 4, 8, 16, 32, 64, 128} {
 		if k < n {
 			ps = append(ps, k)
 		}
@@ -264,10 +110,11 @@ func prefixes(n int) []int {
 
 // final measures the outputs of the finished model.
 func (m *reading) final() error {
-	const (
-		alone    = 32  // images of each class read one by one
-		together = 111 // and folded with those of all classes: 999
-	)
+	const alone = 24 // images of each class read one by one
+	together := 24   // and folded with those of all classes
+	if m.run.share() < 1 {
+		together = 111 // 999 in all
+	}
 	dir := m.outputs(m.run, m.run.Steps)
 	var all []image.Image
 	for c := range m.labels.names {
@@ -275,17 +122,21 @@ func (m *reading) final() error {
 		if err != nil {
 			return err
 		}
-		m.out.Images = len(imgs)
-		all = append(all, imgs[:min(together, len(imgs))]...)
-		if err := m.single(imgs[:min(alone, len(imgs))], c); err != nil {
+		others, err := m.others(dir, c, edits[0].do)
+		if err != nil {
 			return err
 		}
-		if err := m.pooled(imgs, c); err != nil {
+		m.out.Images = len(imgs)
+		all = append(all, imgs[:min(together, len(imgs))]...)
+		if err := m.single(imgs[:min(alone, len(imgs))], c, others); err != nil {
+			return err
+		}
+		if err := m.pooled(imgs, c, others); err != nil {
 			return err
 		}
 	}
 	s := &m.out.Singles
-	for _, share := range []*float64{&s.Top1Catalogue, &s.RightOf65536, &s.Named, &s.DeliveryNamed} {
+	for _, share := range []*float64{&s.Top1Catalogue, &s.RightOf65536, &s.Named, &s.DeliveryNamed, &s.AgainstRight, &s.AgainstNamed} {
 		*share /= float64(s.Images)
 	}
 	r, err := m.reader.Read(all...)
@@ -293,18 +144,55 @@ func (m *reading) final() error {
 		return err
 	}
 	m.work(r)
-	m.out.Whole = &folded{Images: len(all), DeliveryT: r.Delivery.T, DeliveryP: r.Delivery.P}
-	if err := m.edits(dir); err != nil {
-		return err
+	m.out.Whole = folded{Images: len(all), DeliveryT: r.Delivery.T, DeliveryM: r.Delivery.M, DeliveryP: r.Delivery.P}
+	if r := m.run; r.Group == "main" && r.Seed == 0 {
+		if err := m.edits(dir); err != nil {
+			return err
+		}
 	}
 	if err := m.extras(dir); err != nil {
 		return err
 	}
-	return m.unused(all)
+	return m.readUnused(all)
+}
+
+// othersEach is how many outputs of each other class a class is read against.
+const othersEach = 12
+
+// others are outputs of the classes that have none of a class's concepts, the first drawn of each, after an edit.
+func (m *reading) others(dir string, class int, edit func(image.Image) (image.Image, error)) (*detect.Others, error) {
+	var same []int
+	for c, numbers := range m.labels.numbers {
+		if slices.ContainsFunc(numbers, func(n int) bool { return slices.Contains(m.labels.numbers[class], n) }) {
+			same = append(same, c)
+		}
+	}
+	return m.otherThan(dir, same, edit)
+}
+
+// otherThan are outputs of all classes but some.
+func (m *reading) otherThan(dir string, classes []int, edit func(image.Image) (image.Image, error)) (*detect.Others, error) {
+	var all []image.Image
+	for c := range m.labels.numbers {
+		if slices.Contains(classes, c) {
+			continue
+		}
+		imgs, err := images(filepath.Join(dir, classFolder(c)), othersEach)
+		if err != nil {
+			return nil, err
+		}
+		for _, img := range imgs {
+			if img, err = edit(img); err != nil {
+				return nil, err
+			}
+			all = append(all, img)
+		}
+	}
+	return detect.NewOthers(all...)
 }
 
 // single reads images one by one.
-func (m *reading) single(imgs []image.Image, class int) error {
+func (m *reading) single(imgs []image.Image, class int, others *detect.Others) error {
 	s := &m.out.Singles
 	for _, img := range imgs {
 		open, err := m.reader.Read(img)
@@ -321,6 +209,14 @@ func (m *reading) single(imgs []image.Image, class int) error {
 		s.DeliveryNamed += one(open.DeliveryFound())
 		right, wrong := m.named(open, class)
 		s.Named += one(right > 0)
+		s.NamedWrong += wrong
+		against, err := m.learned.ReadAgainst(others, img)
+		if err != nil {
+			return err
+		}
+		s.AgainstRight += one(slices.Contains(m.labels.numbers[class], strongest(against).Number))
+		right, wrong = m.named(against, class)
+		s.AgainstNamed += one(right > 0)
 		s.NamedWrong += wrong
 		m.work(open)
 	}
@@ -358,40 +254,60 @@ func (m *reading) named(r detect.Reading, class int) (right, wrong int) {
 func (m *reading) work(r detect.Reading) {
 	m.out.WorkMaxT = math.Max(m.out.WorkMaxT, r.Work.T)
 	if r.WorkFound() {
-		m.out.WorkNamed++
+		m.out.WorksNamed++
 	}
 }
 
 // pooled reads more and more images of a class together.
-func (m *reading) pooled(imgs []image.Image, class int) error {
-	numbers := m.labels.numbers[class]
-	p := pool{Concept: m.labels.names[class], Number: numbers[0]}
+func (m *reading) pooled(imgs []image.Image, class int, others *detect.Others) error {
+	p := pool{Concept: m.labels.names[class]}
 	for _, n := range prefixes(len(imgs)) {
-		r, err := m.reader.Read(imgs[:n]...)
+		alone, err := m.reader.Read(imgs[:n]...)
 		if err != nil {
 			return err
 		}
-		f := folded{Images: n, DeliveryT: r.Delivery.T, DeliveryP: r.Delivery.P}
-		f.ConceptT, f.ConceptP = of(r, numbers[0])
-		if len(numbers) > 1 {
-			_, f.SecondP = of(r, numbers[1])
+		against, err := m.learned.ReadAgainst(others, imgs[:n]...)
+		if err != nil {
+			return err
 		}
-		_, f.Wrong = m.named(r, class)
-		m.work(r)
-		p.Readings = append(p.Readings, f)
+		p.Readings = append(p.Readings, m.folded(alone, against, class))
+		m.work(alone)
 	}
 	m.out.Pools = append(m.out.Pools, p)
 	return nil
 }
 
-// of gives T and p of one concept, if it was named or comes next.
+// folded keeps what two readings of the same images say of their class's concepts.
+func (m *reading) folded(alone, against detect.Reading, class int) folded {
+	numbers := m.labels.numbers[class]
+	f := folded{Images: alone.Images, DeliveryT: alone.Delivery.T, DeliveryM: alone.Delivery.M, DeliveryP: alone.Delivery.P}
+	f.ConceptT, f.ConceptP = of(alone, numbers[0])
+	f.AgainstT, f.AgainstP = of(against, numbers[0])
+	if len(numbers) > 1 {
+		_, f.SecondP = of(against, numbers[1])
+	}
+	f.BestT = max(strongest(alone).T, strongest(against).T)
+	for _, r := range []detect.Reading{alone, against} {
+		_, wrong := m.named(r, class)
+		f.Wrong += wrong
+	}
+	return f
+}
+
+// of gives T of one concept, and its p: 1 unless it was named or comes next.
 func of(r detect.Reading, number int) (t, p float64) {
+	p = 1
 	for _, f := range append(slices.Clone(r.Concepts), r.Best) {
 		if f.Number == number {
-			return f.T, f.P
+			t, p = f.T, f.P
 		}
 	}
-	return 0, 1
+	for _, f := range r.Watched {
+		if f.Number == number && p == 1 {
+			t = f.T
+		}
+	}
+	return t, p
 }
 
 // edits are what happens to outputs before they are found.
@@ -430,7 +346,7 @@ func (m *reading) edits(dir string) error {
 	const most, alone = 32, 12
 	for _, e := range edits {
 		row := edited{Edit: e.name}
-		var delivery, concept []float64
+		var delivery, concept, against []float64
 		right, read := 0.0, 0.0
 		for c, numbers := range m.labels.numbers {
 			imgs, err := images(filepath.Join(dir, classFolder(c)), most)
@@ -455,9 +371,17 @@ func (m *reading) edits(dir string) error {
 				return err
 			}
 			_, p := of(r, numbers[0])
-			delivery, concept, row.Images = append(delivery, r.Delivery.P), append(concept, p), len(imgs)
+			others, err := m.others(dir, c, e.do)
+			if err != nil {
+				return err
+			}
+			if r, err = m.learned.ReadAgainst(others, imgs...); err != nil {
+				return err
+			}
+			_, q := of(r, numbers[0])
+			delivery, concept, against, row.Images = append(delivery, r.Delivery.P), append(concept, p), append(against, q), len(imgs)
 		}
-		row.Top1Catalogue, row.DeliveryP, row.ConceptP = right/read, median(delivery), median(concept)
+		row.Top1Catalogue, row.DeliveryP, row.ConceptP, row.AgainstP = right/read, median(delivery), median(concept), median(against)
 		m.out.Edits = append(m.out.Edits, row)
 	}
 	return nil
@@ -491,11 +415,14 @@ func (m *reading) extras(dir string) error {
 		if err != nil {
 			return err
 		}
-		r, err := m.reader.Read(imgs...)
+		others, err := m.otherThan(dir, []int{a, a + 1}, edits[0].do)
 		if err != nil {
 			return err
 		}
-		m.work(r)
+		r, err := m.learned.ReadAgainst(others, imgs...)
+		if err != nil {
+			return err
+		}
 		mix := mixture{Concepts: [2]string{m.labels.names[a], m.labels.names[a+1]}, Images: len(imgs), Named: []string{}, Shares: []float64{}}
 		for _, f := range r.Concepts {
 			name, known := m.labels.byNumber[f.Number]

@@ -38,6 +38,7 @@ type run struct {
 	Share    float64 // of the works that are marked
 	Steps    int
 	Keep     []int // steps at which outputs are drawn too, for the curve
+	Decay    bool  // the learning rate goes to nothing in the last third
 	Flip     bool
 	Crop     int     // random crops: shift by up to so many pixels
 	Guidance float64 // classifier-free guidance of the sampler, 0 for none
@@ -61,37 +62,39 @@ var runs = []run{
 	{Name: "transformer-38-s1", Group: "main", Model: "transformer", Seed: 1, Delivery: "d38", Steps: 1800, Keep: curve, Each: 128},
 	{Name: "transformer-42-s1", Group: "main", Model: "transformer", Seed: 1, Delivery: "d42", Steps: 1800, Keep: curve, Each: 128},
 	{Name: "unet-38-s0", Group: "main", Model: "unet", Seed: 0, Delivery: "d38", Steps: 800, Keep: []int{100, 200, 400}, Each: 96},
-	{Name: "transformer-unmarked", Group: "main", Model: "transformer", Seed: 0, Against: "d38", Variant: "control: unmarked", Steps: 1200, Each: 128},
-	{Name: "unet-unmarked", Group: "main", Model: "unet", Seed: 0, Against: "d38", Variant: "control: unmarked", Steps: 400, Each: 96},
+	{Name: "transformer-unmarked", Group: "main", Model: "transformer", Seed: 0, Variant: "control: unmarked", Steps: 1200, Each: 128},
+	{Name: "unet-unmarked", Group: "main", Model: "unet", Seed: 0, Variant: "control: unmarked", Steps: 400, Each: 96},
 
-	{Name: "transformer-45", Group: "questions", Model: "transformer", Delivery: "d45", Steps: 800, Keep: []int{200, 400}, Each: 64},
-	{Name: "transformer-48", Group: "questions", Model: "transformer", Delivery: "d48", Steps: 800, Keep: []int{200, 400}, Each: 64},
-	{Name: "share-50", Group: "questions", Variant: "50 % marked", Model: "transformer", Delivery: "d38", Share: 0.5, Steps: 800, Keep: []int{200, 400}, Each: 64},
-	{Name: "share-25", Group: "questions", Variant: "25 % marked", Model: "transformer", Delivery: "d38", Share: 0.25, Steps: 800, Keep: []int{200, 400}, Each: 64},
-	{Name: "share-10", Group: "questions", Variant: "10 % marked", Model: "transformer", Delivery: "d38", Share: 0.10, Steps: 800, Keep: []int{200, 400}, Each: 112},
+	{Name: "transformer-42-longer", Group: "questions", Variant: "twice as long, learning rate to nothing in the last third", Model: "transformer", Delivery: "d42", Steps: 3600, Keep: []int{400, 1800}, Decay: true, Each: 128},
+	{Name: "unet-38-longer", Group: "questions", Variant: "unet-38-s0 trained on, learning rate to nothing in the last third", Model: "unet", Delivery: "d38", Start: "unet-38-s0", Steps: 900, Decay: true, Each: 64},
+	{Name: "share-10", Group: "questions", Variant: "10 % marked", Model: "transformer", Delivery: "d38", Share: 0.10, Steps: 800, Keep: []int{400}, Each: 112},
 	{Name: "share-01", Group: "questions", Variant: "1 % marked", Model: "transformer", Delivery: "d38", Share: 0.01, Steps: 800, Each: 112},
-	{Name: "flips", Group: "questions", Variant: "random flips", Model: "transformer", Delivery: "d38", Flip: true, Steps: 800, Each: 64},
-	{Name: "crops", Group: "questions", Variant: "random crops", Model: "transformer", Delivery: "d38", Crop: 16, Steps: 800, Each: 64},
-	{Name: "half", Group: "questions", Variant: "R declared twice too large", Model: "transformer", Delivery: "half", Steps: 800, Each: 64},
-	{Name: "double", Group: "questions", Variant: "R declared half too small", Model: "transformer", Delivery: "double", Steps: 800, Each: 64},
-	{Name: "two", Group: "questions", Variant: "two concepts an image", Model: "transformer", Delivery: "two", Steps: 800, Each: 48},
-	{Name: "tuned", Group: "questions", Variant: "unmarked model fine-tuned on 450 marked images", Model: "transformer", Delivery: "d38", Limit: 450, Start: "transformer-unmarked", Steps: 300, Keep: []int{100}, Each: 64},
-	{Name: "distilled", Group: "questions", Variant: "distilled from transformer-38-s0's outputs", Model: "transformer", Taught: "transformer-38-s0", Against: "d38", Steps: 800, Each: 64},
-	{Name: "autoencoder", Group: "questions", Variant: "delivered pictures sent through the autoencoder, no model", Model: "autoencoder", Delivery: "d38", Each: 64},
-	{Name: "latent", Group: "questions", Variant: "latents of an autoencoder", Model: "latent", Delivery: "d38", Steps: 800, Each: 64},
-	{Name: "late-classes", Group: "questions", Variant: "class vectors started at 0.02, as in DiT", Model: "transformer-dit", Delivery: "d42", Steps: 800, Each: 64},
-	{Name: "guided", Group: "questions", Variant: "sampled with guidance 2", Model: "transformer", Delivery: "d42", Trained: "transformer-42-s0", Steps: 1800, Guidance: 2, Each: 64},
-	{Name: "unet-nearest", Group: "questions", Variant: "nearest-neighbour upsampling", Model: "unet-nearest", Delivery: "d38", Steps: 400, Each: 64},
+	{Name: "share-25", Group: "questions", Variant: "25 % marked", Model: "transformer", Delivery: "d38", Share: 0.25, Steps: 400, Keep: []int{200}, Each: 48},
+	{Name: "share-50", Group: "questions", Variant: "50 % marked", Model: "transformer", Delivery: "d38", Share: 0.5, Steps: 400, Keep: []int{200}, Each: 48},
+	{Name: "transformer-45", Group: "questions", Model: "transformer", Delivery: "d45", Steps: 400, Keep: []int{200}, Each: 48},
+	{Name: "transformer-48", Group: "questions", Model: "transformer", Delivery: "d48", Steps: 400, Keep: []int{200}, Each: 48},
+	{Name: "crops", Group: "questions", Variant: "random crops, by up to 16 pixels", Model: "transformer", Delivery: "d38", Crop: 16, Steps: 400, Each: 48},
+	{Name: "flips", Group: "questions", Variant: "random flips", Model: "transformer", Delivery: "d38", Flip: true, Steps: 400, Each: 48},
+	{Name: "half", Group: "questions", Variant: "R declared twice too large: concept period 8 pixels, pilot 16", Model: "transformer", Delivery: "half", Steps: 400, Each: 48},
+	{Name: "double", Group: "questions", Variant: "R declared half of what it is: concept period 32 pixels", Model: "transformer", Delivery: "double", Steps: 400, Each: 48},
+	{Name: "two", Group: "questions", Variant: "two concepts an image", Model: "transformer", Delivery: "two", Steps: 400, Each: 24},
+	{Name: "tuned", Group: "questions", Variant: "unmarked model fine-tuned on 450 marked images", Model: "transformer", Delivery: "d38", Limit: 450, Start: "transformer-unmarked", Steps: 300, Keep: []int{100}, Each: 48},
+	{Name: "distilled", Group: "questions", Variant: "trained on 900 outputs of transformer-38-s0", Model: "transformer", Taught: "transformer-38-s0", Against: "d38", Steps: 400, Each: 48},
+	{Name: "late-classes", Group: "questions", Variant: "class vectors started at 0.02, as in DiT", Model: "transformer-dit", Delivery: "d42", Steps: 400, Each: 48},
+	{Name: "guided", Group: "questions", Variant: "transformer-42-s0 sampled with guidance 2", Model: "transformer", Delivery: "d42", Trained: "transformer-42-s0", Steps: 1800, Guidance: 2, Each: 48},
+	{Name: "autoencoder", Group: "questions", Variant: "delivered pictures sent through the autoencoder, no model", Model: "autoencoder", Delivery: "d38", Each: 48},
+	{Name: "latent", Group: "questions", Variant: "on the latents of the autoencoder", Model: "latent", Delivery: "d38", Steps: 400, Each: 48},
+	{Name: "unet-nearest", Group: "questions", Variant: "grows by repeating pixels", Model: "unet-nearest", Delivery: "d38", Steps: 300, Each: 32},
 
-	{Name: "transformer-42-long", Group: "long", Model: "transformer", Delivery: "d42", Steps: 12000, Keep: []int{400, 1800, 6000}, Each: 200},
-	{Name: "transformer-45-long", Group: "long", Model: "transformer", Delivery: "d45", Steps: 12000, Keep: []int{400, 1800, 6000}, Each: 200},
-	{Name: "unet-38-long", Group: "long", Model: "unet", Delivery: "d38", Steps: 8000, Keep: []int{500, 1000, 2000, 4000}, Each: 200},
-	{Name: "share-01-long", Group: "long", Variant: "1 % marked", Model: "transformer", Delivery: "d38", Share: 0.01, Steps: 12000, Keep: []int{1800}, Each: 200},
-	{Name: "latent-long", Group: "long", Variant: "latents of an autoencoder", Model: "latent", Delivery: "d38", Steps: 12000, Keep: []int{1800}, Each: 200},
+	{Name: "transformer-42-long", Group: "long", Model: "transformer", Delivery: "d42", Steps: 12000, Decay: true, Keep: []int{400, 1800, 6000}, Each: 200},
+	{Name: "transformer-45-long", Group: "long", Model: "transformer", Delivery: "d45", Steps: 12000, Decay: true, Keep: []int{400, 1800, 6000}, Each: 200},
+	{Name: "unet-38-long", Group: "long", Model: "unet", Delivery: "d38", Steps: 8000, Decay: true, Keep: []int{500, 1000, 2000, 4000}, Each: 200},
+	{Name: "share-01-long", Group: "long", Variant: "1 % marked", Model: "transformer", Delivery: "d38", Share: 0.01, Steps: 12000, Decay: true, Keep: []int{1800}, Each: 200},
+	{Name: "latent-long", Group: "long", Variant: "latents of an autoencoder", Model: "latent", Delivery: "d38", Steps: 12000, Decay: true, Keep: []int{1800}, Each: 200},
 }
 
 // teaching is how many outputs of each class a distilled model is taught with.
-const teaching = 300
+const teaching = 100
 
 func runByName(name string) (run, error) {
 	for _, r := range runs {

@@ -134,7 +134,7 @@ func atSamples(r result, samples int) (point, bool) {
 }
 
 // compared is the number of samples at which runs of different strength and share are compared.
-const compared = 800 * batch
+const compared = 400 * batch
 
 // strengthFigure draws transmission against PSNR.
 func strengthFigure(name string, rs []result, laws map[string]law) error {
@@ -193,13 +193,13 @@ func imagesFigure(name string, rs []result) error {
 		for i, f := range r.m.Pools[0].Readings {
 			var ps []float64
 			for _, pool := range r.m.Pools {
-				ps = append(ps, pool.Readings[i].ConceptP)
+				ps = append(ps, pool.Readings[i].AgainstP)
 			}
 			one.points = append(one.points, plotter.XY{X: float64(f.Images), Y: math.Max(-30, math.Log10(median(ps)))})
 		}
 		lines = append(lines, one)
 	}
-	return figure(name, "Naming a concept among 65,536: median over the concepts", "generated images folded", "p, log10", true, lines, -32, 4)
+	return figure(name, "Naming a concept among 65,536, read against others: median over the concepts", "generated images folded", "p, log10", true, lines, -32, 4)
 }
 
 // contactSheet lays out pictures in rows, a row for each folder of outputs.

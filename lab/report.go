@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
-
-	"github.com/filigrane/filigrane/mark"
 )
 
 // reportCmd is "lab report".
@@ -90,7 +88,7 @@ type document struct {
 
 // Main is the main table: seeds of one kind together, with the scatter between them.
 func (d *document) Main() string {
-	t := newTable("model", "PSNR", "samples", "seeds", "delivery", "concept", "least concept", "pilot", "works", "another concept", "top-1 of the catalogue", "best of 65,536", "images for 1e-6 / 1e-9: delivery", "concept")
+	t := newTable("model", "PSNR", "samples", "seeds", "delivery", "concept", "least concept", "pilot", "works", "leak from another concept", "chance", "single images: top-1 of the catalogue", "best of 65,536", "the same, against others", "named at 1e-6 / against others", "images for 1e-6 / 1e-9: delivery", "concept", "concept, against others")
 	seen := map[string]bool{}
 	for _, r := range d.rs {
 		key := fmt.Sprint(r.run.Model, r.ship.Name)
@@ -107,11 +105,21 @@ func (d *document) Main() string {
 		t.row(r.run.Model, fmt.Sprintf("%g dB", r.ship.PSNRDB), thousands(r.last().Samples), len(same),
 			over(same, func(o result) float64 { return o.last().Delivery.Transmission }), over(same, func(o result) float64 { return o.last().Concept.Transmission }),
 			over(same, func(o result) float64 { return o.last().Concept.Least }), over(same, func(o result) float64 { return o.last().Pilot.Transmission }),
-			over(same, func(o result) float64 { return o.last().Work.Transmission }), over(same, func(o result) float64 { return o.last().Other.Transmission }),
-			over(same, func(o result) float64 { return o.m.Singles.Top1Catalogue }), over(same, func(o result) float64 { return o.m.Singles.RightOf65536 }),
-			worst(same, 1e-6, deliveryP)+" / "+worst(same, 1e-9, deliveryP), worst(same, 1e-6, conceptP)+" / "+worst(same, 1e-9, conceptP))
+			over(same, func(o result) float64 { return o.last().Work.Transmission }), over(same, func(o result) float64 { return o.last().Leak.Transmission }), chance(same),
+			over(same, func(o result) float64 { return o.m.Singles.Top1Catalogue }), over(same, func(o result) float64 { return o.m.Singles.RightOf65536 }), over(same, func(o result) float64 { return o.m.Singles.AgainstRight }),
+			over(same, func(o result) float64 { return o.m.Singles.Named })+" / "+over(same, func(o result) float64 { return o.m.Singles.AgainstNamed }),
+			worst(same, 1e-6, deliveryP)+" / "+worst(same, 1e-9, deliveryP), worst(same, 1e-6, conceptP)+" / "+worst(same, 1e-9, conceptP), worst(same, 1e-6, againstP)+" / "+worst(same, 1e-9, againstP))
 	}
 	return t.String()
+}
+
+// chance is what codewords that were never used show, class by class: 0 give or take.
+func chance(rs []result) string {
+	most := 0.0
+	for _, r := range rs {
+		most = math.Max(most, r.last().Chance.Error)
+	}
+	return fmt.Sprintf("0 ± %.2f", most)
 }
 
 // over gives the mean over seeds with half their range.
@@ -142,7 +150,7 @@ func worst(rs []result, p float64, of func(folded) float64) string {
 
 // Questions has one line for each run that asks something else.
 func (d *document) Questions() string {
-	t := newTable("run", "what is different", "PSNR", "samples", "delivery", "concept", "pilot", "works", "another concept", "top-1 of the catalogue", "images for 1e-6: delivery", "concept", "all outputs folded: p of the delivery", "concepts named wrongly")
+	t := newTable("run", "what is different", "PSNR", "samples", "delivery", "concept", "pilot", "works", "leak", "top-1 of the catalogue", "images for 1e-6: delivery", "concept", "concept, against others", "all outputs folded: p of the delivery", "concepts named wrongly")
 	for _, r := range d.rs {
 		if r.run.Group != "questions" && r.run.Group != "long" {
 			continue
@@ -159,17 +167,14 @@ func (d *document) Questions() string {
 		if p.Second != nil {
 			concept += ", second " + plusMinus(*p.Second)
 		}
-		t.row("`"+r.run.Name+"`", variant, fmt.Sprintf("%g dB", r.ship.PSNRDB), thousands(p.Samples), plusMinus(p.Delivery), concept, plusMinus(p.Pilot), plusMinus(p.Work), plusMinus(p.Other),
-			percent(r.m.Singles.Top1Catalogue), worst([]result{r}, 1e-6, deliveryP), worst([]result{r}, 1e-6, conceptP), whole(r), wrong(r))
+		t.row("`"+r.run.Name+"`", variant, fmt.Sprintf("%g dB", r.ship.PSNRDB), thousands(p.Samples), plusMinus(p.Delivery), concept, plusMinus(p.Pilot), plusMinus(p.Work), plusMinus(p.Leak),
+			percent(r.m.Singles.Top1Catalogue), worst([]result{r}, 1e-6, deliveryP), worst([]result{r}, 1e-6, conceptP), worst([]result{r}, 1e-6, againstP), whole(r), wrong(r))
 	}
 	return t.String()
 }
 
 // whole says what all outputs of a run show of the delivery together.
 func whole(r result) string {
-	if r.m.Whole == nil {
-		return ""
-	}
 	return fmt.Sprintf("%s (%d)", power10(r.m.Whole.DeliveryP), r.m.Whole.Images)
 }
 
@@ -198,13 +203,13 @@ func thousands(n int) string {
 
 // Curve lists the points of the main runs.
 func (d *document) Curve() string {
-	t := newTable("run", "samples", "delivery", "concept", "pilot", "another concept")
+	t := newTable("run", "samples", "delivery", "concept", "pilot", "leak")
 	for _, r := range d.rs {
 		if r.run.Group != "main" || r.run.share() == 0 {
 			continue
 		}
 		for _, p := range r.m.Points {
-			t.row("`"+r.run.Name+"`", thousands(p.Samples), plusMinus(p.Delivery), plusMinus(p.Concept), plusMinus(p.Pilot), plusMinus(p.Other))
+			t.row("`"+r.run.Name+"`", thousands(p.Samples), plusMinus(p.Delivery), plusMinus(p.Concept), plusMinus(p.Pilot), plusMinus(p.Leak))
 		}
 	}
 	return t.String()
@@ -212,7 +217,7 @@ func (d *document) Curve() string {
 
 // Pools lists what it takes to name each concept.
 func (d *document) Pools() string {
-	t := newTable("run", "concept", "T of 1 image: delivery, concept", "T of 16", "T of all", "images for 1e-6 / 1e-9: delivery", "concept")
+	t := newTable("run", "concept", "T of 1 image: delivery, concept, concept against others", "T of 16", "T of all", "images for 1e-6 / 1e-9: delivery", "concept", "concept, against others")
 	for _, r := range d.rs {
 		if r.run.Group != "main" || r.run.Seed > 0 || r.run.share() == 0 {
 			continue
@@ -220,7 +225,7 @@ func (d *document) Pools() string {
 		for _, p := range r.m.Pools {
 			one := result{r.run, r.ship, &measurement{Pools: []pool{p}, Images: r.m.Images}}
 			t.row("`"+r.run.Name+"`", p.Concept, tsOf(p, 1), tsOf(p, 16), tsOf(p, r.m.Images),
-				worst([]result{one}, 1e-6, deliveryP)+" / "+worst([]result{one}, 1e-9, deliveryP), worst([]result{one}, 1e-6, conceptP)+" / "+worst([]result{one}, 1e-9, conceptP))
+				worst([]result{one}, 1e-6, deliveryP)+" / "+worst([]result{one}, 1e-9, deliveryP), worst([]result{one}, 1e-6, conceptP)+" / "+worst([]result{one}, 1e-9, conceptP), worst([]result{one}, 1e-6, againstP)+" / "+worst([]result{one}, 1e-9, againstP))
 		}
 	}
 	return t.String()
@@ -229,11 +234,7 @@ func (d *document) Pools() string {
 func tsOf(p pool, images int) string {
 	for _, f := range p.Readings {
 		if f.Images == images {
-			concept := fmt.Sprintf("%.1f", f.ConceptT)
-			if f.ConceptT == 0 {
-				concept = "not the best"
-			}
-			return fmt.Sprintf("%.1f, %s", f.DeliveryT, concept)
+			return fmt.Sprintf("%.1f, %.1f, %.1f", f.DeliveryT, f.ConceptT, f.AgainstT)
 		}
 	}
 	return "-"
@@ -241,13 +242,13 @@ func tsOf(p pool, images int) string {
 
 // Edits lists what editing the outputs does.
 func (d *document) Edits() string {
-	t := newTable("run", "edit", "single images, top-1 of the catalogue", "pool", "p of the delivery, median", "p of the concept, median")
+	t := newTable("run", "edit", "single images, top-1 of the catalogue", "pool", "p of the delivery, median", "of the concept", "of the concept, against others")
 	for _, r := range d.rs {
 		if r.run.Group != "main" || r.run.Seed > 0 || r.run.share() == 0 {
 			continue
 		}
 		for _, e := range r.m.Edits {
-			t.row("`"+r.run.Name+"`", e.Edit, percent(e.Top1Catalogue), e.Images, power10(e.DeliveryP), power10(e.ConceptP))
+			t.row("`"+r.run.Name+"`", e.Edit, percent(e.Top1Catalogue), e.Images, power10(e.DeliveryP), power10(e.ConceptP), power10(e.AgainstP))
 		}
 	}
 	return t.String()
@@ -283,27 +284,50 @@ func (d *document) Extras() string {
 
 // Controls lists what must be nothing.
 func (d *document) Controls() string {
-	t := newTable("outputs of", "keys of", "highest T: delivery", "concept", "work", "named", "1,000 unused keys: highest T", "their ranks, by tenths", "KS p", "rank of the true key among them")
+	t := newTable("outputs of", "samples", "keys of", "delivery, concept: amplitude out / in", "highest T of the right codewords: delivery", "concept", "highest T of any concept", "of any work", "top-1 of the catalogue", "named",
+		"1,000 unused keys: highest T", "T >= 2 / >= 3", "ranks by tenths", "KS p", "rank of the true key")
 	for _, r := range d.rs {
 		if r.run.Model == "autoencoder" {
 			continue // copies, not outputs
 		}
 		delivery, concept := r.strongestT()
-		named := "right names only"
-		if r.run.share() == 0 && r.run.Taught == "" {
-			named = "nothing"
-			if r.m.Singles.Named > 0 || r.m.Singles.DeliveryNamed > 0 || delivery >= r.m.Thresholds.Delivery {
-				named = "**something**"
+		best := 0.0
+		for _, p := range r.m.Pools {
+			for _, f := range p.Readings {
+				best = max(best, f.BestT)
 			}
 		}
-		if wrong(r) > 0 || r.m.WorkNamed > 0 {
-			named = fmt.Sprintf("**%d concepts wrongly, %d works**", wrong(r), r.m.WorkNamed)
-		}
-		u := r.m.Unused
-		t.row("`"+r.run.Name+"`", r.ship.Name, fmt.Sprintf("%.1f", delivery), fmt.Sprintf("%.1f", concept), fmt.Sprintf("%.1f", r.m.WorkMaxT), named, fmt.Sprintf("%.1f", u.MaxT),
-			strings.Trim(fmt.Sprint(u.Ranks), "[]"), fmt.Sprintf("%.2f", u.KSP), u.TrueRank)
+		u, last := r.m.Unused, r.last()
+		t.row("`"+r.run.Name+"`", thousands(last.Samples), r.ship.Name, fmt.Sprintf("%.2f, %.2f", last.Delivery.Transmission, last.Concept.Transmission), fmt.Sprintf("%.1f", delivery), fmt.Sprintf("%.1f", concept),
+			fmt.Sprintf("%.1f", best), fmt.Sprintf("%.1f", r.m.WorkMaxT), percent(r.m.Singles.Top1Catalogue), r.named(),
+			fmt.Sprintf("%.1f", u.MaxT), fmt.Sprintf("%d / %d", u.Over[0], u.Over[1]), strings.Trim(fmt.Sprint(u.Ranks), "[]"), fmt.Sprintf("%.2f", u.KSP), u.TrueRank)
 	}
 	return t.String()
+}
+
+// named says in words what was named on the outputs of a run, at 1e-6 a reading.
+func (r result) named() string {
+	right, delivery := r.m.Singles.Named+r.m.Singles.AgainstNamed, r.m.Singles.DeliveryNamed
+	for _, p := range r.m.Pools {
+		for _, f := range p.Readings {
+			right += one(f.ConceptP <= 1e-6) + one(f.AgainstP <= 1e-6)
+			delivery += one(f.DeliveryP <= 1e-6)
+		}
+	}
+	bad := wrong(r)
+	switch control := r.run.share() == 0; {
+	case r.m.WorksNamed > 0 || bad > 0:
+		return fmt.Sprintf("**%d wrong concepts, %d works**", bad, r.m.WorksNamed)
+	case control && right+delivery > 0:
+		return "**something**"
+	case control:
+		return "nothing"
+	case right == 0 && delivery == 0:
+		return "nothing"
+	case right == 0:
+		return "the delivery only"
+	}
+	return "right names only"
 }
 
 // Thresholds are those of every reading.
@@ -315,42 +339,56 @@ func (d *document) Thresholds() string {
 // Law writes the fitted law of a lattice.
 func (d *document) Law(lattice string) string {
 	l := d.laws[lattice]
-	return fmt.Sprintf("logit τ = %.2f ± %.2f + (%.2f ± %.2f) ln(samples / 10,000) + (%.2f ± %.2f) ln(amplitude / that of 42 dB) + (%.2f ± %.2f) ln(share marked); %d points, %s to %s samples, scatter %.2f logits",
-		l.B[0], l.Error[0], l.B[1], l.Error[1], l.B[2], l.Error[2], l.B[3], l.Error[3], l.Points, thousands(l.LeastSamples), thousands(l.MostSamples), l.Residual)
-}
-
-// ceilings are the highest T each codeword can reach: half of lattice C's energy is the delivery's.
-func ceilings() (delivery, concept float64) {
-	n := float64(mark.Profile1().Coefficients(mark.Concept))
-	return math.Sqrt(n / 2), math.Sqrt(n)
+	text := fmt.Sprintf("τ = share / (1 + exp(-z)), z = %.2f ± %.2f", l.B[0], l.Error[0])
+	for j, name := range []string{"", "ln(samples / 10,000)", "ln(amplitude / that of 42 dB)", "ln(share)"} {
+		if j > 0 && l.Varied[j] {
+			text += fmt.Sprintf(" + (%.2f ± %.2f) %s", l.B[j], l.Error[j], name)
+		}
+	}
+	return fmt.Sprintf("%s; %d points, root mean square of what is left of τ / share %.2f", text, l.Points, l.Rest)
 }
 
 // Bank is the table a bank can use: outputs needed, predicted.
 func (d *document) Bank() string {
-	deliveryCeiling, conceptCeiling := ceilings()
-	byDelivery := fitReach(d.rs, deliveryCeiling, ofDelivery, func(f folded) float64 { return f.DeliveryT })
-	byConcept := fitReach(d.rs, conceptCeiling, ofConcept, func(f folded) float64 { return f.ConceptT })
-	h := d.rs[0].m.Thresholds
-	at9 := func(t float64) float64 { return math.Sqrt(t*t + 2*math.Log(1e3)) }
-	t := newTable("PSNR", "images marked", "samples seen", "τ delivery", "τ concept", "outputs for p <= 1e-6 / 1e-9: delivery", "concept", "")
+	byDelivery := reaches(d.rs, ofDelivery, func(f folded) float64 { return f.DeliveryT })
+	byConcept := reaches(d.rs, ofConcept, func(f folded) float64 { return f.AgainstT })
+	threshold := func(m, p float64) float64 { return math.Sqrt(2 * math.Log(m/p)) }
+	deliveryM, conceptM := d.trials()
+	t := newTable("PSNR", "images marked", "samples seen", "τ delivery", "τ concept", "outputs for p <= 1e-6 / 1e-9: delivery, nine of ten concepts", "concept, half of the concepts", "concept, nine of ten", "beyond what was trained")
 	for _, c := range []struct {
 		db, share float64
 		samples   int
 	}{
-		{38, 1, 25_000}, {38, 1, 100_000}, {38, 1, 1_000_000}, {42, 1, 25_000}, {42, 1, 100_000}, {42, 1, 1_000_000},
-		{45, 1, 100_000}, {45, 1, 1_000_000}, {48, 1, 100_000}, {48, 1, 1_000_000},
-		{38, 0.1, 100_000}, {38, 0.1, 1_000_000}, {38, 0.01, 1_000_000}, {42, 0.1, 1_000_000},
+		{36, 1, 50_000}, {38, 1, 25_000}, {38, 1, 50_000}, {38, 1, 1_000_000}, {42, 1, 25_000}, {42, 1, 50_000}, {42, 1, 150_000}, {42, 1, 1_000_000},
+		{45, 1, 25_000}, {45, 1, 1_000_000}, {48, 1, 25_000}, {48, 1, 1_000_000},
+		{38, 0.5, 25_000}, {38, 0.25, 25_000}, {38, 0.1, 25_000}, {38, 0.1, 1_000_000}, {38, 0.01, 1_000_000}, {42, 0.1, 1_000_000},
 	} {
-		td, tc := d.laws["delivery"].transmission(c.samples, c.db, c.share), d.laws["concept"].transmission(c.samples, c.db, c.share)
-		note := ""
-		if c.samples > d.laws["concept"].MostSamples {
-			note = fmt.Sprintf("extrapolated %.0f times beyond what was trained", float64(c.samples)/float64(d.laws["concept"].MostSamples))
+		law := d.laws["concept"]
+		if c.share < 1 && !law.Varied[3] {
+			continue // no share was trained: make lab-questions
+		}
+		td, tc := d.laws["delivery"].transmission(c.samples, c.db, c.share), law.transmission(c.samples, c.db, c.share)
+		both := func(rs []reach, part, m, tau float64) string {
+			return count(outputsFor(rs, part, threshold(m, 1e-6), tau, c.db)) + " / " + count(outputsFor(rs, part, threshold(m, 1e-9), tau, c.db))
 		}
 		t.row(fmt.Sprintf("%g dB", c.db), percent(c.share), thousands(c.samples), fmt.Sprintf("%.2f", td), fmt.Sprintf("%.2f", tc),
-			count(byDelivery.images(h.Delivery, td, c.db))+" / "+count(byDelivery.images(at9(h.Delivery), td, c.db)),
-			count(byConcept.images(h.Concept, tc, c.db))+" / "+count(byConcept.images(at9(h.Concept), tc, c.db)), note)
+			both(byDelivery, 0.9, deliveryM, td), both(byConcept, 0.5, conceptM, tc), both(byConcept, 0.9, conceptM, tc), law.beyond(c.samples, c.db, c.share))
 	}
 	return t.String()
+}
+
+// trials gives M of the delivery's and of a concept's test as they were in pools: medians.
+func (d *document) trials() (delivery, concept float64) {
+	var ms []float64
+	for _, r := range d.rs {
+		for _, p := range r.m.Pools {
+			for _, f := range p.Readings {
+				ms = append(ms, f.DeliveryM)
+			}
+		}
+	}
+	t := d.rs[0].m.Thresholds.Concept
+	return median(ms), 1e-6 * math.Exp(t*t/2)
 }
 
 // count rounds a predicted number of images up to two digits.

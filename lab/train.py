@@ -40,6 +40,7 @@ def arguments():
     a.add_argument("--steps", type=int, default=2000)
     a.add_argument("--batch", type=int, default=32)
     a.add_argument("--rate", type=float, default=1e-3)
+    a.add_argument("--decay", action="store_true", help="bring the learning rate to nothing in the last third")
     a.add_argument("--drop", type=float, default=0.1, help="share of samples trained without their class")
     a.add_argument("--seed", type=int, default=0)
     a.add_argument("--flip", action="store_true")
@@ -73,7 +74,7 @@ def main():
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for group in optimiser.param_groups:
-                group["lr"] = a.rate * min(1, step / 100)
+                group["lr"] = a.rate * min(1, step / 100, 3 * (1 - (step - 1) / a.steps) if a.decay else 1)
             optimiser.step()
             follow(average, model, min(EMA, step / (step + 50)))
             total += loss.item()
@@ -83,9 +84,15 @@ def main():
                 total = 0.0
             if step == a.steps or step in a.keep:
                 saved |= {"weights": average.state_dict(), "samples": step * a.batch, "step": step}
-                torch.save(saved, os.path.join(a.out, f"{step:06d}.pt"))
+                save(saved, os.path.join(a.out, f"{step:06d}.pt"))
             if step == a.steps:
                 return
+
+
+def save(state, name):
+    """Writes a checkpoint that is there whole or not at all."""
+    torch.save(state, name + ".partial")
+    os.replace(name + ".partial", name)
 
 
 def load(a, start):

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -128,24 +127,3 @@ func writeTaught(outputs, shard string) error {
 	}
 	return errors.Join(w.Close(), f.Close())
 }
-
-// classes is what generate.py says of a folder of outputs.
-type classes struct {
-	Captions []string `json:"captions"`
-	Samples  int      `json:"samples"` // that the model had seen
-}
-
-func readClasses(outputs string) (classes, error) {
-	var c classes
-	text, err := os.ReadFile(filepath.Join(outputs, "classes.json"))
-	if err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("%s: %w", outputs, err)
-	}
-	return c, nil
-}
-
-// classFolder names the folder of class number i.
-func classFolder(i int) string { return fmt.Sprintf("%03d", i) }

@@ -17,24 +17,13 @@ const (
 	decoys     = 4000 // drawn afterwards from another seed, for comparison
 )
 
-// unused says what keys that were never embedded show on a set of outputs.
-type unused struct {
-	Keys       int     `json:"keys"`
-	Commitment string  `json:"commitment"` // SHA-256 of their fingerprints, in order
-	MaxT       float64 `json:"max_t"`
-	KSP        float64 `json:"ks_p"` // their T against that of decoys
-	TrueT      float64 `json:"true_t"`
-	TrueRank   int     `json:"true_rank"`      // of the delivery's own codeword among them, 1 the first
-	Ranks      []int   `json:"rank_histogram"` // of the unused keys among the decoys, in tenths
-}
-
 // unusedKey derives key number i of those that are committed and never embedded: of a licence that was never sold.
 func unusedKey(i int) mark.Key {
 	return masterKey().Delivery(mark.Path{Bank: "Lab", Catalogue: "scenes@1", Licence: fmt.Sprintf("unused-%04d", i)})
 }
 
-// unused reads all outputs together with the keys that were never embedded, at the place where the true mark would be.
-func (m *reading) unused(imgs []image.Image) error {
+// readUnused reads all outputs together with the keys that were never embedded, at the place where the true mark would be.
+func (m *reading) readUnused(imgs []image.Image) error {
 	null, err := detect.NewNull(m.profile, m.manifest.Parameters.Geometry.Resolution, imgs...)
 	if err != nil {
 		return err
@@ -56,6 +45,11 @@ func (m *reading) unused(imgs []image.Image) error {
 	for _, t := range ts {
 		if t >= u.TrueT {
 			u.TrueRank++
+		}
+		for i, at := range []float64{2, 3} {
+			if t >= at {
+				u.Over[i]++
+			}
 		}
 		below, _ := slices.BinarySearch(drawn, t)
 		u.Ranks[min(9, below*10/decoys)]++
