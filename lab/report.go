@@ -86,6 +86,36 @@ type document struct {
 	laws map[string]law
 }
 
+// Summary is a point of a run, in words, for the page's prose.
+type Summary struct {
+	Delivery, Concept, Pilot, Samples string
+	Seen                              int
+}
+
+// Run finds the last point of a run, nil if it is not measured.
+func (d *document) Run(name string) *Summary {
+	for _, r := range d.rs {
+		if r.run.Name == name {
+			return summary(r.last())
+		}
+	}
+	return nil
+}
+
+// RunAt finds the point of a run nearest to so many samples.
+func (d *document) RunAt(name string, samples int) *Summary {
+	for _, r := range d.rs {
+		if p, ok := atSamples(r, samples); ok && r.run.Name == name {
+			return summary(p)
+		}
+	}
+	return &Summary{Delivery: "not measured", Concept: "not measured", Pilot: "not measured"}
+}
+
+func summary(p point) *Summary {
+	return &Summary{plusMinus(p.Delivery), plusMinus(p.Concept), plusMinus(p.Pilot), thousands(p.Samples), p.Samples}
+}
+
 // Main is the main table: seeds of one kind together, with the scatter between them.
 func (d *document) Main() string {
 	t := newTable("model", "PSNR", "samples", "seeds", "delivery", "concept", "least concept", "pilot", "works", "leak from another concept", "chance", "single images: top-1 of the catalogue", "best of 65,536", "the same, against others", "named at 1e-6 / against others", "images for 1e-6 / 1e-9: delivery", "concept", "concept, against others")
@@ -244,7 +274,7 @@ func tsOf(p pool, images int) string {
 func (d *document) Edits() string {
 	t := newTable("run", "edit", "single images, top-1 of the catalogue", "pool", "p of the delivery, median", "of the concept", "of the concept, against others")
 	for _, r := range d.rs {
-		if r.run.Group != "main" || r.run.Seed > 0 || r.run.share() == 0 {
+		if r.run.Group != "main" || r.run.Seed > 0 || len(r.m.Edits) == 0 || r.run.share() == 0 && r.ship.Name != "d38" {
 			continue
 		}
 		for _, e := range r.m.Edits {

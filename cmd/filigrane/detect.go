@@ -29,6 +29,8 @@ type detectCmd struct {
 func (detectCmd) Help() string {
 	return `Prints one JSON line per picture: "verdict" is attributed, absent or ambiguous. p bounds the chance of such a reading without a mark, over everything that could have been named. No size, length or variant has to be known; scale, crop, flip and quarter turns are searched.
 
+--against finds weaker concepts in outputs of one model. Decide on it, and on the other outputs, before you look: p does not count the readings you did not like.
+
 A concept is named "via": "read" from its own mark, or "work": the picture is a copy of a delivered file, whose concepts the manifest gives; that is no evidence of training.
 
 Exit code 0: something attributed in at least one input. 1: nothing in any. 2: an input could not be read; the others were.
@@ -133,7 +135,7 @@ func (c *detectCmd) Run(s *session) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	if d.others, err = d.against(); err != nil {
+	if d.others, err = d.against(all); err != nil {
 		return err
 	}
 	if c.Together {
@@ -153,7 +155,7 @@ type detector struct {
 }
 
 // against loads the pictures of --against. All must be readable: a reading against fewer would be another one.
-func (d *detector) against() (*detect.Others, error) {
+func (d *detector) against(suspects []input) (*detect.Others, error) {
 	if len(d.cmd.Against) == 0 {
 		return nil, nil
 	}
@@ -163,6 +165,12 @@ func (d *detector) against() (*detect.Others, error) {
 	}
 	var imgs []image.Image
 	for _, in := range all {
+		if in.path == "-" {
+			return nil, badInput("--against -: standard input can be a picture to read, not one to read against")
+		}
+		if slices.ContainsFunc(suspects, func(s input) bool { return s.path == in.path }) {
+			return nil, badInput("%s is both to be read and read against: a picture would be taken out of itself; leave it out of one", in.path)
+		}
 		p, failed := d.load(in)
 		switch {
 		case failed == nil:
