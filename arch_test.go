@@ -31,15 +31,17 @@ var law = map[string]struct {
 	"internal/attack":          {},
 	"internal/oracle":          {},                                 // tests only: see testOnly
 	"internal/testphotos":      {may: []string{"internal/raster"}}, // tests only
+	"internal/generated":       {may: []string{"mark", "internal/raster"}},
 	"internal/store":           {},
 	"internal/store/dir":       {may: []string{"internal/store"}},
 	"internal/store/storetest": {may: []string{"internal/store"}},
 	"internal/registry":        {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":          {},
-	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/report"}},
+	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
 	"delivery":                 {may: []string{"concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
+	"lab":                      {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
-		"internal/store", "internal/store/dir", "internal/registry", "internal/report", "internal/demo"}},
+		"internal/store", "internal/store/dir", "internal/registry", "internal/generated", "internal/report", "internal/demo"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

@@ -39,6 +39,10 @@ func (o observation) features() [4]float64 {
 // fitFloor is added to every point's error, in tau / share: a law that misses by less is good enough.
 const fitFloor = 0.05
 
+// prior keeps coefficients finite that the points hardly determine, as where a curve is a step: normal about 0 with
+// deviation 10.
+const prior = 1 / (10.0 * 10.0)
+
 // fit finds the law by weighted least squares (Levenberg and Marquardt).
 func fit(obs []observation) (law, error) {
 	if len(obs) < 6 {
@@ -106,6 +110,9 @@ func (l law) misfit() float64 {
 		d := (o.tau - l.of(o)) / o.share
 		sum += o.weight() * d * d
 	}
+	for _, b := range l.B {
+		sum += prior * b * b
+	}
 	return sum
 }
 
@@ -121,6 +128,10 @@ func (l law) normal(used []int) (*mat.Dense, *mat.VecDense) {
 				gram.Set(a, b, gram.At(a, b)+o.weight()*slope*slope*f[i]*f[j])
 			}
 		}
+	}
+	for a, i := range used {
+		gradient.SetVec(a, gradient.AtVec(a)-prior*l.B[i])
+		gram.Set(a, a, gram.At(a, a)+prior)
 	}
 	return gram, gradient
 }

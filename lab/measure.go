@@ -419,7 +419,7 @@ func (m *reading) extras(dir string) error {
 		if err != nil {
 			return err
 		}
-		r, err := m.learned.ReadAgainst(others, imgs...)
+		r, err := m.catalogue.ReadAgainst(others, imgs...)
 		if err != nil {
 			return err
 		}

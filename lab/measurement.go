@@ -98,7 +98,8 @@ type outside struct {
 	Named     []string `json:"named"`
 }
 
-// mixture is a pool of outputs half of one class, half of another, read against the other classes' outputs.
+// mixture is a pool of outputs half of one class, half of another, read against the other classes' outputs. Only the
+// catalogue's concepts could be named.
 type mixture struct {
 	Concepts [2]string `json:"concepts"`
 	Images   int       `json:"images"`

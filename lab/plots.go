@@ -7,6 +7,7 @@ import (
 	"image/draw"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"github.com/disintegration/imaging"
 	"gonum.org/v1/plot"
@@ -32,16 +33,26 @@ type withErrors struct {
 	plotter.YErrors
 }
 
-// figure draws lines and saves them.
-func figure(name, title, x, y string, logX bool, lines []line, lo, hi float64) error {
+// axis is a horizontal axis. Where from is 0 it spans the points.
+type axis struct {
+	label    string
+	log      bool
+	from, to float64
+}
+
+// figure draws lines and saves them. Without a point there is no file: the runs are not measured yet.
+func figure(name, title string, x axis, y string, lines []line, lo, hi float64) error {
+	if !slices.ContainsFunc(lines, func(l line) bool { return len(l.points) > 0 }) {
+		return nil
+	}
 	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x.label, y
 	p.Title.TextStyle.Font.Size = vg.Points(11)
 	p.Y.Min, p.Y.Max = lo, hi
 	p.Add(plotter.NewGrid())
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Legend.TextStyle.Font.Size = vg.Points(8)
-	if logX {
+	if x.log {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
 	for i, l := range lines {
@@ -53,6 +64,9 @@ func figure(name, title, x, y string, logX bool, lines []line, lo, hi float64) e
 		}
 	}
 	p.Y.Min, p.Y.Max = lo, hi
+	if x.from != 0 {
+		p.X.Min, p.X.Max = x.from, x.to
+	}
 	return p.Save(vg.Points(560), vg.Points(340), name)
 }
 
@@ -120,7 +134,7 @@ func samplesFigure(name, lattice string, rs []result, of func(point) level, l la
 		}
 		lines = append(lines, one)
 	}
-	return figure(name, "What comes back of the "+lattice+"'s codeword (dashed: fitted law)", "samples seen in training", "amplitude out / in", true, lines, -0.1, 1.3)
+	return figure(name, "What comes back of the "+lattice+"'s codeword (dashed: fitted law)", axis{"samples seen in training", true, 1e3, 1e6}, "amplitude out / in", lines, -0.1, 1.3)
 }
 
 // atSamples finds the point of a run nearest to so many samples, if it is within a fifth.
@@ -153,7 +167,7 @@ func strengthFigure(name string, rs []result, laws map[string]law) error {
 			}
 		}
 	}
-	return figure(name, fmt.Sprintf("Strength of the mark, after %d samples (dashed: fitted law)", compared), "PSNR of the whole mark, dB", "amplitude out / in", false, lines, -0.1, 1.3)
+	return figure(name, fmt.Sprintf("Strength of the mark, after %d samples (dashed: fitted law)", compared), axis{"PSNR of the whole mark, dB", false, 35, 49}, "amplitude out / in", lines, -0.1, 1.3)
 }
 
 // shareFigure draws transmission against the share of images that are marked.
@@ -173,7 +187,7 @@ func shareFigure(name string, rs []result, laws map[string]law) error {
 			}
 		}
 	}
-	return figure(name, fmt.Sprintf("Share of the images that are marked, 38 dB, after %d samples (dashed: fitted law)", compared), "marked images, %", "amplitude out / in", true, lines, -0.1, 1.3)
+	return figure(name, fmt.Sprintf("Share of the images that are marked, 38 dB, after %d samples (dashed: fitted law)", compared), axis{"marked images, %", true, 0.5, 150}, "amplitude out / in", lines, -0.1, 1.3)
 }
 
 // imagesFigure draws how p falls as images of a concept are folded: the median over the concepts.
@@ -199,7 +213,7 @@ func imagesFigure(name string, rs []result) error {
 		}
 		lines = append(lines, one)
 	}
-	return figure(name, "Naming a concept among 65,536, read against others: median over the concepts", "generated images folded", "p, log10", true, lines, -32, 4)
+	return figure(name, "Naming a concept among 65,536, read against others: median over the concepts", axis{"generated images folded", true, 0, 0}, "p, log10", lines, -32, 4)
 }
 
 // contactSheet lays out pictures in rows, a row for each folder of outputs.

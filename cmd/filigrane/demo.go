@@ -16,6 +16,7 @@ import (
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/demo"
+	"github.com/filigrane/filigrane/internal/generated"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/report"
@@ -28,6 +29,7 @@ type demoCmd struct {
 	Output    string `short:"o" default:"out/demo" placeholder:"DIR" help:"The folder to write. Default ${default}."`
 	Force     bool   `short:"f" help:"Replace what an earlier demonstration left in the folder."`
 	Photos    string `default:"testdata/photos" placeholder:"DIR" help:"Photographs in folders by concept, with metadata.csv. Default ${default}."`
+	Generated string `default:"testdata/generated" placeholder:"DIR" help:"Outputs of trained models, with generated.json; an empty DIR leaves out what they show. Default ${default}."`
 	Geometry  string `default:"square:1024" placeholder:"G" help:"The delivery's geometry. Default ${default}."`
 	NullTests int    `default:"2000000" placeholder:"N" help:"Tests of unmarked pictures under fresh keys. Default ${default}."`
 	Seed      uint64 `default:"1" help:"Draws edits and nulls. Default ${default}."`
@@ -35,7 +37,7 @@ type demoCmd struct {
 
 // Help explains the demonstration.
 func (demoCmd) Help() string {
-	return `Does the main job once, from the outside, with nothing installed: imports photographs, groups them, delivers them marked, then reads every delivered file back, after edits too, beside pictures that carry nothing. Writes report.html, for people, and report.json.
+	return `Does the main job once, from the outside, with nothing installed: imports photographs, groups them, delivers them marked, then reads every delivered file back, after edits too, beside pictures that carry nothing; reads what trained models drew. Writes report.html, for people, and report.json.
 
 Example: filigrane demo -o out/demo`
 }
@@ -46,6 +48,10 @@ const demoPreset = "standard"
 // Run runs the demonstration.
 func (c *demoCmd) Run(s *session) error {
 	began := time.Now()
+	drawn, err := c.generated(s)
+	if err != nil {
+		return err
+	}
 	if err := c.clear(); err != nil {
 		return err
 	}
@@ -58,6 +64,7 @@ func (c *demoCmd) Run(s *session) error {
 		return err
 	}
 	defer closeStore()
+	in.Generated = drawn
 	show := &stages{s: s}
 	in.Progress = show.tell
 	r, untouched, err := demo.Measure(s.ctx, in)
@@ -76,6 +83,19 @@ func (c *demoCmd) Run(s *session) error {
 		JSON string         `json:"report_json"`
 		Q    report.Quality `json:"quality"`
 	}{filepath.Join(c.Output, "report.html"), filepath.Join(c.Output, "report.json"), r.Quality})
+}
+
+// generated reads the outputs of trained models.
+func (c *demoCmd) generated(s *session) ([]generated.Set, error) {
+	if c.Generated == "" {
+		s.note("--generated is empty: what trained models give back, and what it would pay, is left out")
+		return nil, nil
+	}
+	sets, err := generated.Load(os.DirFS(c.Generated))
+	if err != nil {
+		return nil, badInput("--generated %s: %w; or run from the root of the source tree, or leave the section out with --generated=", c.Generated, err)
+	}
+	return sets, nil
 }
 
 // clear makes room, and refuses to write into a folder that a demonstration did not make.
@@ -280,17 +300,21 @@ func table(w io.Writer, r *report.Report) {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t\n", l.Edit, l.N, l.ConceptDirect, l.ConceptRight, l.ConceptWrong, l.WorkRight, l.WorkWrong, l.TWork.Min)
 	}
 	t.Flush()
-	named, outputs := 0, 0
-	for _, c := range r.Surrogate.Concepts {
-		outputs++
-		if c.Folded == c.Concept {
-			named++
-		}
-	}
 	fmt.Fprintf(w, "\ntwo concepts at once: both read on %d of %d\n", r.Two.BothRight, r.Two.N)
-	fmt.Fprintf(w, "surrogate of a trained model (no model was trained): %d of %d concepts named from %d outputs together\n", named, outputs, r.Surrogate.Concepts[0].Outputs)
+	for _, g := range r.Generated.Sets {
+		about := "trained on marked pictures"
+		if !g.Marked {
+			about = "the control, never saw a mark"
+		}
+		fmt.Fprintf(w, "%s, %s:\n  all of a concept together: %s\n  each output alone: %s\n", g.Name, about, recognised(g.Together), recognised(g.Alone))
+	}
 	fmt.Fprintf(w, "unmarked, fresh keys: of %d tests %d reached the level 1e-3, %d the level 1e-4, %d the level 1e-5\n", r.Null.Tests, r.Null.Over1e3, r.Null.Over1e4, r.Null.Over1e5)
 	fmt.Fprintf(w, "one core, one picture: decode %.1f ms, embed %.1f ms, encode %.1f ms, detect %.1f ms\n\n", r.Speed.DecodeMS, r.Speed.EmbedMS, r.Speed.EncodeMS, r.Speed.DetectMS)
+}
+
+// recognised says what readings name.
+func recognised(n report.Recognised) string {
+	return fmt.Sprintf("%d of %d name the delivery, %d the concept (it is the strongest in %d), %d wrong names", n.Delivery, n.Readings, n.Concept, n.First, n.Wrong)
 }
 
 // stages shows the progress of one stage after another.

@@ -645,6 +645,23 @@ func TestUsage(t *testing.T) {
 	sh.must(2, "embed", "x.jpg", "-o", "y.jpg", "--preset", "loud")
 }
 
+// TestDemoWithoutGenerated: outputs of models that are not there are an error, and left out only where that is asked for.
+func TestDemoWithoutGenerated(t *testing.T) {
+	sh := newShell(t)
+	out := filepath.Join(t.TempDir(), "demo")
+	put(t, filepath.Join(out, "report.html"), []byte("an earlier one"))
+	o := sh.must(2, "demo", "--force", "-o", out, "--photos", photos, "--generated", t.TempDir())
+	if !strings.Contains(o.err, "go run ./lab sample") || string(read(t, filepath.Join(out, "report.html"))) != "an earlier one" {
+		t.Errorf("an empty folder: %s", o.err)
+	}
+	few := copyPhotos(t, "flowers/marigold.jpg", "sky/storm-road.jpg", "metadata.csv")
+	o = sh.must(0, "demo", "--force", "-o", out, "--photos", few, "--generated=", "--geometry", "square:512", "--null-tests", "100")
+	page := string(read(t, filepath.Join(out, "report.html")))
+	if !strings.Contains(o.err, "left out") || strings.Count(page, "Left out: ") != 2 {
+		t.Errorf("nothing says that the outputs and the payout were left out: %s", o.err)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	sh := newShell(t)
 	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "B")

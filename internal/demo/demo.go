@@ -1,5 +1,5 @@
 // Package demo measures a delivery from the outside: every delivered file through the ladder of edits, the
-// unmarked hosts, two concepts at once, a surrogate of a trained model, nulls, speed, and what it would
+// unmarked hosts, two concepts at once, nulls, speed; reads what trained models drew, and says what that would
 // pay. It is a measurement with a report at its end, not a part of the product's path.
 package demo
 
@@ -13,6 +13,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/internal/generated"
 	"github.com/filigrane/filigrane/internal/report"
 	"github.com/filigrane/filigrane/mark"
 )
@@ -51,6 +52,8 @@ type Input struct {
 	PresetDB   float64
 	// Names gives the name of a concept number, "" for one that the delivery does not have.
 	Names func(number int) string
+	// Generated are outputs of trained models, with keys of their own; none leaves out what needs them.
+	Generated []generated.Set
 	// NullTests is how many (unmarked picture, fresh key) tests are made. Seed draws them, the edits and the decoys.
 	NullTests int
 	Seed      uint64
@@ -72,7 +75,7 @@ func Measure(ctx context.Context, in Input) (*report.Report, []float64, error) {
 	r := &report.Report{}
 	t := m.reader.Thresholds()
 	r.Settings.FWER, r.Settings.ThresholdDelivery, r.Settings.ThresholdConcept, r.Settings.ThresholdWork = FWER, t.Delivery, t.Concept, t.Work
-	for _, step := range []func(context.Context, *report.Report) error{m.speed, m.ladder, m.twoConcepts, m.surrogate, m.null, m.payout, m.pictures} {
+	for _, step := range []func(context.Context, *report.Report) error{m.speed, m.ladder, m.twoConcepts, m.generated, m.null, m.payout, m.pictures} {
 		if err := step(ctx, r); err != nil {
 			return nil, nil, err
 		}
@@ -86,7 +89,6 @@ type measurement struct {
 	reader    *detect.Reader
 	books     *mark.Books
 	untouched []float64 // T of the concept in each untouched file
-	outputs   []output  // the surrogate's, for the payout
 }
 
 func (m *measurement) each(ctx context.Context, stage string, n int, do func(i int) error) error {

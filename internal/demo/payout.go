@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/generated"
 	"github.com/filigrane/filigrane/internal/report"
 	"github.com/filigrane/filigrane/royalty"
 )
@@ -13,13 +15,21 @@ import (
 const (
 	payoutFWER  = 1e-3      // the level of payouts
 	payoutCents = 10_000_00 // what the example distributes
-	payoutBasis = "Credits come from the surrogate's outputs read one by one at the level of payouts, 10⁻³, and as many unmarked pictures, which must earn nothing; money that no concept earned is paid by works (royalty rules of the product, pay-to-train floor 30 %)."
+	payoutBasis = "Credits come from the %d outputs of %s, read one by one as above but at the level of payouts, 10⁻³, and the %d of the control, which must earn nothing. The lab's concepts have the names of this delivery's, and stand for them; money that no concept earned is paid by works (royalty rules of the product, pay-to-train floor 30 %%)."
 )
 
-// payout splits a sum by what the surrogate's outputs were attributed to.
-func (m *measurement) payout(_ context.Context, r *report.Report) error {
+// payout splits a sum by what the outputs of a trained model were attributed to.
+func (m *measurement) payout(ctx context.Context, r *report.Report) error {
+	paid := m.paid()
+	if len(paid) == 0 {
+		r.Payout.Basis = "Left out: it pays by outputs of a model that trained on marked pictures, and none were given."
+		return nil
+	}
 	ids := m.conceptIDs()
-	detections, payThreshold := m.detections(ids)
+	detections, payThreshold, err := m.detections(ctx, paid, ids)
+	if err != nil {
+		return err
+	}
 	table, err := royalty.Credits(detections, royalty.CreditRule{PayThreshold: payThreshold, FalsePositiveRate: new(big.Rat).SetFrac64(1, 1000*int64(max(1, len(ids))))})
 	if err != nil {
 		return err
@@ -30,7 +40,8 @@ func (m *measurement) payout(_ context.Context, r *report.Report) error {
 	if err != nil {
 		return err
 	}
-	r.Payout = report.Payout{Currency: "EUR", TotalCents: payoutCents, Rule: rules[0].Name, Basis: payoutBasis}
+	basis := fmt.Sprintf(payoutBasis, outputs(paid[:1]), paid[0].Name, outputs(paid[1:]))
+	r.Payout = report.Payout{Currency: "EUR", TotalCents: payoutCents, Rule: rules[0].Name, Basis: basis}
 	for _, rule := range rules {
 		r.Payout.Rules = append(r.Payout.Rules, rule.Name)
 	}
@@ -69,25 +80,68 @@ func (m *measurement) payees(p *report.Payout, rows []royalty.Comparison) {
 	}
 }
 
-// detections turns the outputs into evidence and adds as many outputs in which there is nothing. The second
-// result is the T above which evidence is paid: the threshold at the level of payouts.
-func (m *measurement) detections(ids map[int]concepts.ConceptID) ([]royalty.Detection, float64) {
-	threshold := 0.0
-	var ds []royalty.Detection
-	for _, o := range m.outputs {
-		threshold = o.reading.Trials.Thresholds(payoutFWER).Concept
-		d := royalty.Detection{Output: o.name}
-		for _, c := range o.reading.Concepts {
-			if id, ok := ids[c.Number]; ok {
-				d.Concepts = append(d.Concepts, royalty.Evidence{Concept: string(id), T: c.T})
-			}
+// paid are the sets the money follows: the first of marked training, and the controls read with its keys.
+func (m *measurement) paid() []generated.Set {
+	first := slices.IndexFunc(m.Generated, func(s generated.Set) bool { return s.Marked })
+	if first < 0 {
+		return nil
+	}
+	sets := []generated.Set{m.Generated[first]}
+	for _, s := range m.Generated {
+		if !s.Marked && s.Keys == sets[0].Keys {
+			sets = append(sets, s)
 		}
-		ds = append(ds, d)
 	}
-	for i := range m.outputs {
-		ds = append(ds, royalty.Detection{Output: fmt.Sprintf("unmarked-%03d", i)})
+	return sets
+}
+
+// outputs counts the pictures of sets.
+func outputs(sets []generated.Set) int {
+	n := 0
+	for _, s := range sets {
+		for _, c := range s.Concepts {
+			n += len(c.Pictures)
+		}
 	}
-	return ds, threshold
+	return n
+}
+
+// detections turns outputs into evidence, each read alone. The second result is the T above which evidence is paid: the
+// threshold at the level of payouts.
+func (m *measurement) detections(ctx context.Context, sets []generated.Set, ids map[string]concepts.ConceptID) ([]royalty.Detection, float64, error) {
+	reader := reader(sets[0], payoutFWER, true)
+	names := map[int]string{}
+	for _, c := range sets[0].Concepts {
+		names[c.Number] = c.Name
+	}
+	all := drawings(sets)
+	parts := make([][]royalty.Detection, len(all))
+	err := m.each(ctx, "outputs at the level of payouts", len(all), func(i int) error {
+		set, k := sets[all[i].set], all[i].concept
+		readings, err := readAgainst(reader, set, k, singles(set.Concepts[k]))
+		for n, got := range readings {
+			d := royalty.Detection{Output: fmt.Sprintf("%s/%s-%02d", set.Name, set.Concepts[k].Name, n)}
+			for _, c := range got.Concepts {
+				if id, ok := ids[names[c.Number]]; ok {
+					d.Concepts = append(d.Concepts, royalty.Evidence{Concept: string(id), T: c.T})
+				}
+			}
+			parts[i] = append(parts[i], d)
+		}
+		return err
+	})
+	return slices.Concat(parts...), reader.Thresholds().Concept, err
+}
+
+// conceptIDs gives the concepts of the delivery by name.
+func (m *measurement) conceptIDs() map[string]concepts.ConceptID {
+	ids := map[string]concepts.ConceptID{}
+	for _, p := range m.Pictures {
+		for i, n := range p.Concepts {
+			ids[m.Names(n)] = p.ConceptIDs[i]
+		}
+	}
+	return ids
 }
 
 // holdings counts the works of each rights holder and concept.

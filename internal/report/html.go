@@ -19,16 +19,16 @@ func (r *Report) WriteHTML(w io.Writer, delivered []float64) error {
 		return err
 	}
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"percent": percent,
-		"bar":     bar,
-		"money":   money,
-		"f1":      func(v float64) string { return fmt.Sprintf("%.1f", v) },
-		"f2":      func(v float64) string { return fmt.Sprintf("%.2f", v) },
-		"f4":      func(v float64) string { return fmt.Sprintf("%.4f", v) },
-		"sci":     func(v float64) string { return fmt.Sprintf("%.0e", v) },
-		"bound":   func(tests int, p float64) string { return fmt.Sprintf("%.0f", float64(tests)*p) },
-		"mega":    func(b int64) string { return fmt.Sprintf("%.1f", float64(b)/(1<<20)) },
-		"outOf":   func(a, n int) template.HTML { return outOf(a, n) },
+		"bar":    bar,
+		"money":  money,
+		"f1":     func(v float64) string { return fmt.Sprintf("%.1f", v) },
+		"f2":     func(v float64) string { return fmt.Sprintf("%.2f", v) },
+		"f4":     func(v float64) string { return fmt.Sprintf("%.4f", v) },
+		"sci":    func(v float64) string { return fmt.Sprintf("%.0e", v) },
+		"chance": chance,
+		"bound":  func(tests int, p float64) string { return fmt.Sprintf("%.0f", float64(tests)*p) },
+		"mega":   func(b int64) string { return fmt.Sprintf("%.1f", float64(b)/(1<<20)) },
+		"outOf":  func(a, n int) template.HTML { return outOf(a, n) },
 	}).Parse(page)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -39,11 +39,12 @@ func (r *Report) WriteHTML(w io.Writer, delivered []float64) error {
 	}{r, null})
 }
 
-func percent(a, n int) string {
-	if n == 0 {
-		return "-"
+// chance prints a bound on a chance: in full where it says nothing, else its magnitude.
+func chance(p float64) string {
+	if p >= 0.01 {
+		return fmt.Sprintf("%.2g", p)
 	}
-	return fmt.Sprintf("%.0f %%", 100*float64(a)/float64(n))
+	return fmt.Sprintf("%.0e", p)
 }
 
 // outOf shows a count, marked when it is not the whole.

@@ -16,7 +16,7 @@ type Report struct {
 	Delivered Delivered  `json:"delivered"`
 	Ladder    []Rung     `json:"ladder"`
 	Two       TwoNames   `json:"two_concepts"`
-	Surrogate Surrogate  `json:"surrogate"`
+	Generated Generated  `json:"generated"`
 	Null      Null       `json:"null"`
 	Speed     Speed      `json:"speed"`
 	Payout    Payout     `json:"payout"`
@@ -101,24 +101,67 @@ type TwoNames struct {
 	Wrong     int `json:"wrong"`
 }
 
-// Surrogate is a channel that imitates a trained model until the lab's models replace it: it is no
-// evidence that any model transmits the mark.
-type Surrogate struct {
-	Note      string             `json:"note"`
-	Amplitude float64            `json:"amplitude"`
-	Concepts  []SurrogateConcept `json:"concepts"`
+// Generated is what was read in the outputs of trained models.
+type Generated struct {
+	LeftOut string         `json:"left_out,omitempty"` // why there are no sets
+	Sets    []GeneratedSet `json:"sets"`
 }
 
-// SurrogateConcept is one concept's imitated outputs.
-type SurrogateConcept struct {
-	Concept      string  `json:"concept"`
-	Outputs      int     `json:"outputs"`
-	NamedAlone   int     `json:"named_alone"` // outputs that name it by themselves
-	WrongAlone   int     `json:"wrong_alone"`
-	Folded       string  `json:"folded"` // concept named when all are read together, "" for none
-	FoldedT      float64 `json:"folded_t"`
-	FoldedP      float64 `json:"folded_p"`
-	WorkAppeared int     `json:"work_appeared"` // must be 0: no output is a delivered file
+// GeneratedSet is what one model drew; or a control, which saw no marked picture and must name nothing.
+type GeneratedSet struct {
+	Name     string     `json:"name"`
+	Model    string     `json:"model"`
+	Marked   bool       `json:"marked"`
+	Samples  int        `json:"samples"` // seen in training
+	PSNRDB   float64    `json:"psnr_db"` // of the delivery whose keys read it
+	Alone    Recognised `json:"alone"`
+	Together Recognised `json:"together"` // a reading for each concept
+	// The largest T of each kind over all readings, named or not, and the smallest p.
+	DeliveryMaxT float64            `json:"delivery_max_t"`
+	ConceptMaxT  float64            `json:"concept_max_t"`
+	WorkMaxT     float64            `json:"work_max_t"`
+	LeastP       float64            `json:"least_p"`
+	Concepts     []GeneratedConcept `json:"concepts"`
+	Strip        []Sample           `json:"-"`
+}
+
+// GeneratedConcept is what was drawn for one concept, each picture read alone, then all folded together.
+type GeneratedConcept struct {
+	Concept  string     `json:"concept"`
+	Alone    Recognised `json:"alone"`
+	Together Recognised `json:"together"`
+	// Of all together. T and P of the concept are those of the strongest, which Together says to be the right one or not.
+	DeliveryT float64 `json:"delivery_t"`
+	DeliveryP float64 `json:"delivery_p"`
+	ConceptT  float64 `json:"concept_t"`
+	ConceptP  float64 `json:"concept_p"`
+}
+
+// Recognised counts what readings name at the report's error rate.
+type Recognised struct {
+	Readings int `json:"readings"`
+	Delivery int `json:"delivery"`
+	Concept  int `json:"concept"` // the right one
+	First    int `json:"first"`   // the right one before all others, named or not
+	Wrong    int `json:"wrong"`   // concepts named that the model was not asked for
+	Works    int `json:"works"`   // must be 0: no output is a delivered file
+}
+
+// Add adds further readings.
+func (n *Recognised) Add(o Recognised) {
+	n.Readings += o.Readings
+	n.Delivery += o.Delivery
+	n.Concept += o.Concept
+	n.First += o.First
+	n.Wrong += o.Wrong
+	n.Works += o.Works
+}
+
+// Sample is a picture a model drew, as it drew it, as a data URI.
+type Sample struct {
+	Concept       string
+	Picture       template.URL
+	Width, Height int
 }
 
 // Null is the calibration on unmarked photographs under fresh keys.
@@ -142,7 +185,7 @@ type Speed struct {
 	DetectMS float64 `json:"detect_ms"`
 }
 
-// Payout is a sum split among payees by what the surrogate's outputs were attributed to.
+// Payout is a sum split among payees by what the outputs of a trained model were attributed to.
 type Payout struct {
 	Currency   string    `json:"currency"`
 	TotalCents int64     `json:"total_cents"`
