@@ -66,6 +66,7 @@ var runs = []run{
 	{Name: "unet-unmarked", Group: "main", Model: "unet", Seed: 0, Variant: "control: unmarked", Steps: 400, Each: 96},
 
 	{Name: "transformer-42-longer", Group: "questions", Variant: "twice as long, learning rate to nothing in the last third", Model: "transformer", Delivery: "d42", Steps: 3600, Keep: []int{400, 1800}, Decay: true, Each: 128},
+	{Name: "transformer-38-longer", Group: "questions", Variant: "transformer-38-s1 trained on, learning rate to nothing in the last third", Model: "transformer", Delivery: "d38", Start: "transformer-38-s1", Steps: 700, Decay: true, Each: 64},
 	{Name: "unet-38-longer", Group: "questions", Variant: "unet-38-s0 trained on, learning rate to nothing in the last third", Model: "unet", Delivery: "d38", Start: "unet-38-s0", Steps: 900, Decay: true, Each: 64},
 	{Name: "share-10", Group: "questions", Variant: "10 % marked", Model: "transformer", Delivery: "d38", Share: 0.10, Steps: 800, Keep: []int{400}, Each: 112},
 	{Name: "share-10-longer", Group: "questions", Variant: "10 % marked: share-10 trained on, learning rate to nothing in the last third", Model: "transformer", Delivery: "d38", Share: 0.10, Start: "share-10", Steps: 1500, Decay: true, Each: 112},

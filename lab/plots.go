@@ -40,6 +40,21 @@ type axis struct {
 	from, to float64
 }
 
+// sample follows a function over the axis, in even steps as they are drawn.
+func (x axis) sample(f func(float64) float64) plotter.XYs {
+	const steps = 200
+	points := make(plotter.XYs, steps+1)
+	for i := range points {
+		at := float64(i) / steps
+		u := x.from + at*(x.to-x.from)
+		if x.log {
+			u = x.from * math.Pow(x.to/x.from, at)
+		}
+		points[i] = plotter.XY{X: u, Y: f(u)}
+	}
+	return points
+}
+
 // figure draws lines and saves them. Without a point there is no file: the runs are not measured yet.
 func figure(name, title string, x axis, y string, lines []line, lo, hi float64) error {
 	if !slices.ContainsFunc(lines, func(l line) bool { return len(l.points) > 0 }) {
@@ -59,7 +74,7 @@ func figure(name, title string, x axis, y string, lines []line, lo, hi float64) 
 		if len(l.points) == 0 {
 			continue
 		}
-		if err := addLine(p, l, colours[i%len(colours)]); err != nil {
+		if err := addLine(p, l, x, colours[i%len(colours)]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -70,7 +85,7 @@ func figure(name, title string, x axis, y string, lines []line, lo, hi float64) 
 	return p.Save(vg.Points(560), vg.Points(340), name)
 }
 
-func addLine(p *plot.Plot, l line, c color.Color) error {
+func addLine(p *plot.Plot, l line, x axis, c color.Color) error {
 	drawn, dots, err := plotter.NewLinePoints(l.points)
 	if err != nil {
 		return err
@@ -78,9 +93,12 @@ func addLine(p *plot.Plot, l line, c color.Color) error {
 	drawn.Color, dots.Color, dots.Radius = c, c, vg.Points(2)
 	if l.law != nil {
 		drawn.Width = 0
-		f := plotter.NewFunction(l.law)
-		f.Color, f.Dashes, f.Samples = c, []vg.Length{vg.Points(4), vg.Points(3)}, 200
-		p.Add(dots, f)
+		dashed, err := plotter.NewLine(x.sample(l.law))
+		if err != nil {
+			return err
+		}
+		dashed.Color, dashed.Dashes = c, []vg.Length{vg.Points(4), vg.Points(3)}
+		p.Add(dots, dashed)
 	} else {
 		p.Add(drawn, dots)
 	}
@@ -187,7 +205,7 @@ func shareFigure(name string, rs []result, laws map[string]law) error {
 			}
 		}
 	}
-	return figure(name, fmt.Sprintf("Share of the images that are marked, 38 dB, after %d samples (dashed: fitted law)", compared), axis{"marked images, %", true, 0.5, 150}, "amplitude out / in", lines, -0.1, 1.3)
+	return figure(name, fmt.Sprintf("Share of the images marked, 38 dB, %d samples (dashed: fitted law)", compared), axis{"marked images, %", true, 0.5, 100}, "amplitude out / in", lines, -0.1, 1.3)
 }
 
 // imagesFigure draws how p falls as images of a concept are folded: the median over the concepts.
