@@ -44,7 +44,7 @@ lab-setup: ## install what the lab trains with: Debian's python3-torch
 	@/usr/bin/python3 -c 'import torch, PIL' 2>/dev/null || { \
 	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq python3-torch python3-pil; }
 
-lab: build lab-setup ## train models on deliveries, read what they draw, write docs/lab.md: 45 minutes on two cores
+lab: build lab-setup ## train models on deliveries, read what they draw, write docs/lab.md: some 40 minutes on two idle cores
 	/usr/bin/python3 -m unittest discover -q -s lab
 	$(GO) build $(TAGS) -o bin/lab ./lab
 	bin/lab run main

@@ -118,6 +118,9 @@ func (m *reading) final() error {
 	dir := m.outputs(m.run, m.run.Steps)
 	var all []image.Image
 	for c := range m.labels.names {
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
 		imgs, err := images(filepath.Join(dir, classFolder(c)), 0)
 		if err != nil {
 			return err

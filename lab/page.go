@@ -134,6 +134,17 @@ func whole(r result) string {
 	return fmt.Sprintf("%s (%d)", power10(r.m.Whole.DeliveryP), r.m.Whole.Images)
 }
 
+// Missing lists the runs of make lab and make lab-questions that are not measured.
+func (d *document) Missing() string {
+	var names []string
+	for _, r := range runs {
+		if r.Group != "long" && d.Run(r.Name) == nil {
+			names = append(names, "`"+r.Name+"`")
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // wrong counts names given wrongly in all readings of a run.
 func wrong(r result) int {
 	n := r.m.Singles.NamedWrong
