@@ -299,7 +299,7 @@ func (l *lab) trainAutoencoder() error {
 		return nil
 	}
 	return l.timed("train the autoencoder", func() error {
-		return l.python("lab/autoencoder.py", "--shards", filepath.Join(l.twin(), "*.tar"), "--steps", "500", "--out", l.autoencoder())
+		return l.python("lab/autoencoder.py", "--shards", filepath.Join(l.twin(), "*.tar"), "--steps", "400", "--out", l.autoencoder())
 	})
 }
 
