@@ -39,7 +39,7 @@ var law = map[string]struct {
 	"internal/report":          {},
 	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
 	"delivery":                 {may: []string{"concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
-	"lab":                      {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/store/dir"}},
+	"lab":                      {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
 		"internal/store", "internal/store/dir", "internal/registry", "internal/generated", "internal/report", "internal/demo"}},
 }

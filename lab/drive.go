@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -21,15 +22,11 @@ import (
 const labKey = "746865206c61622773206b6579206973207075626c69633a206e6f2073616c65" // "the lab's key is public: no sale"
 
 func masterKey() mark.Key {
-	var secret [mark.KeySize]byte
-	for i := range secret {
-		b, err := strconv.ParseUint(labKey[2*i:2*i+2], 16, 8)
-		if err != nil {
-			panic(err)
-		}
-		secret[i] = byte(b)
+	secret, err := hex.DecodeString(labKey)
+	if err != nil {
+		panic(err)
 	}
-	k, err := mark.NewKey(secret[:])
+	k, err := mark.NewKey(secret)
 	if err != nil {
 		panic(err)
 	}

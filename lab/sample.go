@@ -10,44 +10,12 @@ import (
 	"path/filepath"
 
 	"github.com/filigrane/filigrane/delivery"
-	"github.com/filigrane/filigrane/mark"
+	"github.com/filigrane/filigrane/internal/generated"
 )
 
 // sampleCmd is "lab sample".
 type sampleCmd struct {
 	Out string `default:"testdata/generated" help:"Where to put them. Default ${default}."`
-}
-
-// generatedFormat names the layout of generated.json.
-const generatedFormat = "filigrane.generated/1"
-
-// generated is generated.json: real outputs of trained models, and the key of the deliveries they were trained on, so
-// that anybody can read them. The key is public and marks nothing else.
-type generated struct {
-	Format    string         `json:"format"`
-	MasterKey string         `json:"master_key"` // 64 hex digits
-	Sets      []generatedSet `json:"sets"`
-}
-
-// generatedSet is a folder of outputs of one model.
-type generatedSet struct {
-	Name       string             `json:"name"` // of its folder
-	Model      string             `json:"model"`
-	Marked     bool               `json:"marked"`  // whether the model trained on marked pictures
-	Samples    int                `json:"samples"` // seen in training
-	PSNRDB     float64            `json:"psnr_db"` // of the delivery
-	Path       mark.Path          `json:"path"`    // of the delivery whose key reads it
-	Profile    int                `json:"profile"`
-	Resolution int                `json:"resolution"`
-	Concepts   []generatedConcept `json:"concepts"`
-}
-
-// generatedConcept is one class: a folder within the set's.
-type generatedConcept struct {
-	Folder string `json:"folder"`
-	Number int    `json:"number"`
-	Name   string `json:"name"`
-	Images int    `json:"images"`
 }
 
 // sampled are the runs whose outputs are kept, and how many of each concept.
@@ -67,7 +35,7 @@ var modelCard []byte
 // Run copies the first outputs of each concept.
 func (c *sampleCmd) Run(g *grammar) error {
 	l := &lab{grammar: g}
-	all := generated{Format: generatedFormat, MasterKey: labKey}
+	all := generated.Document{Format: generated.Format, MasterKey: labKey}
 	for _, s := range sampled {
 		r, err := runByName(s.run)
 		if err != nil {
@@ -86,34 +54,34 @@ func (c *sampleCmd) Run(g *grammar) error {
 	return errors.Join(os.WriteFile(filepath.Join(c.Out, "generated.json"), append(text, '\n'), 0o644), os.WriteFile(filepath.Join(c.Out, "README.md"), modelCard, 0o644))
 }
 
-func (l *lab) sample(r run, key string, count int, out string) (generatedSet, error) {
+func (l *lab) sample(r run, key string, count int, out string) (generated.SetText, error) {
 	text, err := os.ReadFile(filepath.Join(l.delivery(key), "manifest.json"))
 	if err != nil {
-		return generatedSet{}, err
+		return generated.SetText{}, err
 	}
 	m, err := delivery.ParseManifest(text)
 	if err != nil {
-		return generatedSet{}, err
+		return generated.SetText{}, err
 	}
 	names, err := l.readLabels(r, key)
 	if err != nil {
-		return generatedSet{}, err
+		return generated.SetText{}, err
 	}
 	dir := l.outputs(r, r.Steps)
 	seen, err := readClasses(dir)
 	if err != nil {
-		return generatedSet{}, err
+		return generated.SetText{}, err
 	}
 	p := m.Parameters
-	set := generatedSet{Name: r.Name, Model: r.Model, Marked: r.share() > 0, Samples: seen.Samples, PSNRDB: p.PresetDB, Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution}
+	set := generated.SetText{Name: r.Name, Model: r.Model, Marked: r.share() > 0, Samples: seen.Samples, PSNRDB: p.PresetDB, Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution}
 	if err := os.RemoveAll(out); err != nil {
-		return generatedSet{}, err
+		return generated.SetText{}, err
 	}
 	for i, name := range names.names {
 		if err := copyFiles(filepath.Join(dir, classFolder(i)), filepath.Join(out, name), count); err != nil {
-			return generatedSet{}, err
+			return generated.SetText{}, err
 		}
-		set.Concepts = append(set.Concepts, generatedConcept{name, names.numbers[i][0], name, count})
+		set.Concepts = append(set.Concepts, generated.ConceptText{Folder: name, Number: names.numbers[i][0], Name: name, Images: count})
 	}
 	return set, nil
 }

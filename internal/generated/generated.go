@@ -37,8 +37,9 @@ import (
 )
 
 const (
-	index  = "generated.json"
-	format = "filigrane.generated/1"
+	index = "generated.json"
+	// Format names the layout.
+	Format = "filigrane.generated/1"
 	remedy = `write it with "go run ./lab sample" once "go run ./lab run main" has trained the models`
 )
 
@@ -85,16 +86,17 @@ func Load(dir fs.FS) ([]Set, error) {
 	return sets, nil
 }
 
-// document is generated.json.
-type document struct {
+// Document is generated.json.
+type Document struct {
 	Format    string    `json:"format"`
 	MasterKey string    `json:"master_key"` // 64 hex digits
-	Sets      []setText `json:"sets"`
+	Sets      []SetText `json:"sets"`
 
 	key mark.Key
 }
 
-type setText struct {
+// SetText is a folder of outputs of one model.
+type SetText struct {
 	Name       string        `json:"name"` // of its folder
 	Model      string        `json:"model"`
 	Marked     bool          `json:"marked"`
@@ -103,10 +105,11 @@ type setText struct {
 	Path       mark.Path     `json:"path"`
 	Profile    int           `json:"profile"`
 	Resolution int           `json:"resolution"`
-	Concepts   []conceptText `json:"concepts"`
+	Concepts   []ConceptText `json:"concepts"`
 }
 
-type conceptText struct {
+// ConceptText is one class: a folder within the set's.
+type ConceptText struct {
 	Folder string `json:"folder"` // within the set's
 	Number int    `json:"number"`
 	Name   string `json:"name"`
@@ -114,17 +117,17 @@ type conceptText struct {
 }
 
 // parse reads generated.json; the format comes first, since what another format means by the rest is not known.
-func parse(text []byte) (*document, error) {
+func parse(text []byte) (*Document, error) {
 	var head struct {
 		Format string `json:"format"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
 		return nil, fmt.Errorf("no JSON document: %w; %s", err, remedy)
 	}
-	if head.Format != format {
-		return nil, fmt.Errorf("format %q; this program reads %q: use the version that wrote it, or %s", head.Format, format, remedy)
+	if head.Format != Format {
+		return nil, fmt.Errorf("format %q; this program reads %q: use the version that wrote it, or %s", head.Format, Format, remedy)
 	}
-	var doc document
+	var doc Document
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&doc); err != nil {
@@ -140,7 +143,7 @@ func parse(text []byte) (*document, error) {
 	if len(doc.Sets) == 0 {
 		return nil, errors.New("it lists no sets")
 	}
-	if name, twice := repeated(doc.Sets, func(s setText) string { return s.Name }); twice {
+	if name, twice := repeated(doc.Sets, func(s SetText) string { return s.Name }); twice {
 		return nil, fmt.Errorf("set %q is listed twice", name)
 	}
 	return &doc, nil
@@ -158,7 +161,7 @@ func repeated[T any](all []T, name func(T) string) (string, bool) {
 	return "", false
 }
 
-func (s setText) load(dir fs.FS, master mark.Key) (Set, error) {
+func (s SetText) load(dir fs.FS, master mark.Key) (Set, error) {
 	if err := s.check(); err != nil {
 		return Set{}, err
 	}
@@ -179,7 +182,7 @@ func (s setText) load(dir fs.FS, master mark.Key) (Set, error) {
 }
 
 // check refuses what no set can be.
-func (s setText) check() error {
+func (s SetText) check() error {
 	switch {
 	case !folder(s.Name):
 		return errors.New("the name is not that of a folder")
@@ -200,10 +203,10 @@ func (s setText) check() error {
 			return fmt.Errorf("concept %q: %d images", c.Name, c.Images)
 		}
 	}
-	for _, name := range []func(conceptText) string{
-		func(c conceptText) string { return c.Folder },
-		func(c conceptText) string { return c.Name },
-		func(c conceptText) string { return fmt.Sprint("number ", c.Number) },
+	for _, name := range []func(ConceptText) string{
+		func(c ConceptText) string { return c.Folder },
+		func(c ConceptText) string { return c.Name },
+		func(c ConceptText) string { return fmt.Sprint("number ", c.Number) },
 	} {
 		if what, twice := repeated(s.Concepts, name); twice {
 			return fmt.Errorf("two concepts share %q", what)
