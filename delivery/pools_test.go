@@ -273,24 +273,8 @@ func TestPoolsResume(t *testing.T) {
 		t.Fatal("does not end")
 	})
 	t.Run("Damaged", func(t *testing.T) {
-		folder := t.TempDir()
-		st := openStore(t, folder)
 		batches := 2 * (41 + 6) / 7 // puts of six batches, with the job's nearly all there is before the first shard
-		if _, err := Run(context.Background(), spec, Folder(files), &faulty{Store: st, left: batches, err: errors.New("stop")}, nil); err == nil {
-			t.Fatal("it ended")
-		}
-		staged, err := filepath.Glob(filepath.Join(folder, "staging", "batch-*.img"))
-		if err != nil || len(staged) == 0 {
-			t.Fatal("nothing is staged", err)
-		}
-		if err := flip(staged[0], 1000); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Run(context.Background(), spec, Folder(files), st, nil); err == nil || !strings.Contains(err.Error(), "run again") {
-			t.Fatalf("the damage was not found: %v", err)
-		}
-		deliver(t, spec, files, st)
-		expectSame(t, contents(t, folder), contents(t, want))
+		damagedStaging(t, spec, files, batches, "batch-*.img", contents(t, want))
 	})
 }
 

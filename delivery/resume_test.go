@@ -267,15 +267,20 @@ func TestForeignFiles(t *testing.T) {
 // TestDamagedStaging: a staged image that changed is found out, and made anew by the next run.
 func TestDamagedStaging(t *testing.T) {
 	want := undisturbed(t)
-	folder := t.TempDir()
 	files := smallSet(t)
-	spec := smallSpec(t, files)
+	damagedStaging(t, smallSpec(t, files), files, 1+5*2+1, "*.img", want)
+}
+
+// damagedStaging stops a run after so many puts and damages what it staged: the next run says so, and the one after
+// that delivers.
+func damagedStaging(t *testing.T, spec Spec, files fstest.MapFS, puts int, pattern string, want map[string]string) {
+	t.Helper()
+	folder := t.TempDir()
 	st := openStore(t, folder)
-	_, err := Run(context.Background(), spec, Folder(files), &faulty{Store: st, left: 1 + 5*2 + 1, err: errors.New("stop")}, nil)
-	if err == nil {
+	if _, err := Run(context.Background(), spec, Folder(files), &faulty{Store: st, left: puts, err: errors.New("stop")}, nil); err == nil {
 		t.Fatal("it ended")
 	}
-	staged, err := filepath.Glob(filepath.Join(folder, "staging", "*.img"))
+	staged, err := filepath.Glob(filepath.Join(folder, "staging", pattern))
 	if err != nil || len(staged) == 0 {
 		t.Fatal("nothing is staged", err)
 	}
