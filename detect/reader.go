@@ -28,6 +28,8 @@ type Options struct {
 	// Scales are the sizes tried, now / as the trainer sees it, besides "the whole picture, resized" and
 	// 1. Default UsualScales. An empty, non-nil list tries none.
 	Scales []float64
+	// Level is how far the search for the geometry goes. Default Standard.
+	Level Level
 	// Keys is how many delivery keys the material is tested against in all; it multiplies M. Default 1.
 	Keys int
 	// MaxConcepts is how many concepts are sought in one picture. Default and most mark.MaxSuperposed.
@@ -69,6 +71,9 @@ func NewReader(p *mark.Profile, ks mark.Keys, opt Options) *Reader {
 	}
 	if opt.Keys == 0 {
 		opt.Keys = 1
+	}
+	if opt.Level == "" {
+		opt.Level = Standard
 	}
 	if opt.Scales == nil {
 		opt.Scales = UsualScales()
