@@ -20,9 +20,8 @@ type Others struct {
 
 // otherKey is what a fold of others depends on.
 type otherKey struct {
-	resolution int
-	scale      float64
-	resized    bool
+	resolution int // of a resized picture, 0 otherwise
+	frame      frame
 }
 
 // NewOthers prepares pictures to read against. It panics without any; an error names one that is too small.
@@ -54,17 +53,15 @@ func (r *Reader) ReadAgainst(others *Others, imgs ...image.Image) (Reading, erro
 
 // fold folds the others under the hypothesis that was chosen for the pictures.
 func (o *Others) fold(r *Reader, h hypothesis, f *folder) *spectrum {
-	key := otherKey{resized: h.resized}
+	key := otherKey{frame: h.frames[0]}
 	if h.resized {
-		key.resolution = r.opt.Resolution
-	} else {
-		key.scale = h.scale
+		key = otherKey{resolution: r.opt.Resolution}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s, ok := o.folded[key]
 	if !ok {
-		s = f.fold(o.ms, r.cells(h, o.ms), false)
+		s = f.fold(o.ms, r.frames(h, o.ms), false)
 		o.folded[key] = s
 	}
 	return s

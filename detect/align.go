@@ -38,10 +38,12 @@ func (o Orientation) apply(kx, ky int) (int, int) {
 // Alignment is a hypothesis about what happened to a picture since it was marked.
 type Alignment struct {
 	Orientation
-	Scale  float64 `json:"scale"`   // size now / size as the trainer sees it
-	CellPx float64 `json:"cell_px"` // length of a cell in the suspect picture
-	ShiftX float64 `json:"shift_x"` // of the pattern's centre, in cells, -0.5 to 0.5
-	ShiftY float64 `json:"shift_y"`
+	Scale    float64 `json:"scale"`    // size now / size as the trainer sees it
+	CellPx   float64 `json:"cell_px"`  // length of a cell in the suspect picture
+	Rotation float64 `json:"rotation"` // degrees counter-clockwise, within an eighth of a turn
+	Aspect   float64 `json:"aspect"`   // width over height, now / as it was marked: 1 unless stretched
+	ShiftX   float64 `json:"shift_x"`  // of the pattern's centre, in cells, -0.5 to 0.5
+	ShiftY   float64 `json:"shift_y"`
 }
 
 // phases is how many shifts per axis one map holds.
@@ -186,22 +188,22 @@ func (r *Reader) refine(s *spectrum, l mark.Lattice, word mark.Codeword, b best)
 	return b
 }
 
-// hypothesis is one size tried: the length of a cell in each picture.
+// hypothesis is one frame tried, in each picture.
 type hypothesis struct {
 	scale   float64
-	cells   []float64
+	frames  []frame
 	resized bool // the whole picture: each at its own scale
 }
 
-// cells gives the lengths of the cell in other pictures under the hypothesis.
-func (r *Reader) cells(h hypothesis, others []*material) []float64 {
-	cells := make([]float64, len(others))
+// frames gives the frames in other pictures under the hypothesis.
+func (r *Reader) frames(h hypothesis, others []*material) []frame {
+	fs := make([]frame, len(others))
 	for i, m := range others {
-		if cells[i] = h.scale * mark.CellSize; h.resized {
-			cells[i] = r.resizedScale(m) * mark.CellSize
+		if fs[i] = h.frames[0]; h.resized {
+			fs[i] = square(r.resizedScale(m) * mark.CellSize)
 		}
 	}
-	return cells
+	return fs
 }
 
 // resizedScale is size now / as the trainer sees it for a whole picture that was resized.
@@ -209,27 +211,29 @@ func (r *Reader) resizedScale(m *material) float64 {
 	return float64(min(m.w, m.h)) / float64(r.opt.Resolution)
 }
 
-// hypotheses lists the sizes tried, likeliest first: the whole picture resized (short side / R), as it is,
-// then the usual scales. Equal ones are tried once.
-func (r *Reader) hypotheses(ms []*material) []hypothesis {
-	resized := hypothesis{resized: true}
-	resized.cells = r.cells(resized, ms)
-	for _, m := range ms {
-		resized.scale += r.resizedScale(m) / float64(len(ms))
+// everywhere is the hypothesis that all pictures have one frame.
+func everywhere(f frame, pictures int) hypothesis {
+	h := hypothesis{scale: f.cell() / mark.CellSize, frames: make([]frame, pictures)}
+	for i := range h.frames {
+		h.frames[i] = f
 	}
-	hs := []hypothesis{resized}
-	for _, s := range append([]float64{1}, r.opt.Scales...) {
-		h := hypothesis{scale: s, cells: make([]float64, len(ms))}
-		same := true
-		for i := range ms {
-			h.cells[i] = s * mark.CellSize
-			same = same && math.Abs(h.cells[i]-resized.cells[i]) < 1e-9
-		}
-		if !same {
-			hs = append(hs, h)
-		}
+	return h
+}
+
+// likely lists the sizes tried first: the whole picture resized (short side / R), and as it is.
+func (r *Reader) likely(ms []*material) []hypothesis {
+	resized := hypothesis{resized: true, frames: make([]frame, len(ms))}
+	same := true
+	for i, m := range ms {
+		s := r.resizedScale(m)
+		resized.frames[i] = square(s * mark.CellSize)
+		resized.scale += s / float64(len(ms))
+		same = same && math.Abs(s-1)*mark.CellSize < 1e-9
 	}
-	return hs
+	if same {
+		return []hypothesis{resized}
+	}
+	return []hypothesis{resized, everywhere(square(mark.CellSize), len(ms))}
 }
 
 // Steps of the lattices: their harmonics are multiples of these.
@@ -249,35 +253,144 @@ type chosen struct {
 // alignment can only miss names, not make them.
 const surely = 1e-5
 
+// alignments is a search for the alignment of pictures: the best so far by the pilot, and by the delivery's codeword.
+type alignments struct {
+	*Reader
+	ms    []*material
+	f     *folder
+	sizes int // hypotheses that may be tried, all of which are counted
+	tried int
+
+	byPilot, byDelivery       chosen
+	pilotScore, deliveryScore float64
+}
+
 // align finds the alignment the pilot favours and the one the delivery's codeword favours. Once the pilot
-// alone is significant the remaining scales are not tried; all of them are counted nevertheless.
-func (r *Reader) align(ms []*material, f *folder) (byPilot, byDelivery chosen, sizes int) {
-	hs := r.hypotheses(ms)
-	pilotScore, deliveryScore := math.Inf(-1), math.Inf(-1)
-	sure := func(b best) bool { return b.t > threshold(b.class.trials(len(hs)), surely) }
-	never := func(best) bool { return false }
+// alone is significant the remaining hypotheses are not tried; all of them are counted nevertheless.
+func (r *Reader) align(ms []*material, f *folder) *alignments {
+	a := &alignments{Reader: r, ms: ms, f: f, sizes: r.sizes(), pilotScore: math.Inf(-1), deliveryScore: math.Inf(-1)}
+	hs := r.likely(ms)
 	for i, h := range hs {
-		s := f.fold(ms, h.cells, i > 0)
-		keep := func(c *chosen, score *float64, b best) {
-			if v := b.score(len(hs)); v > *score {
-				*score, *c = v, chosen{best: b, hypothesis: h}
-				c.alignment.Scale, c.alignment.CellPx = h.scale, h.cells[0]
-				if i == 0 {
-					c.spectrum = s
-				}
-			}
-		}
-		if b := r.search(s, mark.Pilot, r.pilot, pilotStep, i, len(hs), sure, f); b.t > 0 {
-			keep(&byPilot, &pilotScore, r.refine(s, mark.Pilot, r.pilot, b))
-		}
-		if sure(byPilot.best) {
-			break
-		}
-		if b := r.search(s, mark.Concept, r.delivery, conceptStep, i, len(hs), never, f); b.t > 0 {
-			keep(&byDelivery, &deliveryScore, b)
+		if a.try(h, i) {
+			return a
 		}
 	}
-	return byPilot, byDelivery, len(hs)
+	if r.opt.Level == Fast {
+		return a
+	}
+	planes := make([]*signal.Plane, len(ms))
+	for i, m := range ms {
+		planes[i] = m.planes[signal.Y]
+	}
+	c := newComb(r.profile, planes, f.wide())
+	for _, k := range c.search(scalesOnly) {
+		if a.try(everywhere(k.frame, len(ms)), likelySizes) {
+			return a
+		}
+	}
+	for _, s := range r.opt.Scales {
+		if a.try(everywhere(square(s*mark.CellSize), len(ms)), likelySizes) {
+			return a
+		}
+	}
+	if r.opt.Level == Deep {
+		for _, k := range c.search(allShapes) {
+			if a.try(everywhere(k.frame, len(ms)), likelySizes) {
+				return a
+			}
+		}
+	}
+	return a
+}
+
+// What the comb goes through at each level.
+var (
+	scalesOnly = ranges{keep: 8, teeth: math.MaxInt}
+	allShapes  = ranges{angles: 42, aspects: 8, keep: 16, teeth: 126} // 15 degrees, 10 percent
+)
+
+// sizes is how many hypotheses the reader's level may try.
+func (r *Reader) sizes() int {
+	switch r.opt.Level {
+	case Fast:
+		return likelySizes
+	case Standard:
+		return likelySizes + len(r.opt.Scales) + scalesOnly.keep
+	}
+	return likelySizes + len(r.opt.Scales) + scalesOnly.keep + allShapes.keep
+}
+
+func (a *alignments) sure() bool {
+	return a.byPilot.t > threshold(a.byPilot.class.trials(a.sizes), surely)
+}
+
+// try looks for the pilot, and unless that is significant for the delivery's codeword, under hypothesis number i, and
+// says whether to stop.
+func (a *alignments) try(h hypothesis, i int) bool {
+	s := a.f.fold(a.ms, h.frames, a.tried > 0)
+	first := a.tried == 0
+	a.tried++
+	keep := func(c *chosen, score *float64, b best) {
+		if v := b.score(a.sizes); v > *score {
+			*score, *c = v, chosen{best: b, hypothesis: h}
+			c.describe()
+			if first {
+				c.spectrum = s
+			}
+		}
+	}
+	sure := func(b best) bool { return b.t > threshold(b.class.trials(a.sizes), surely) }
+	if b := a.search(s, mark.Pilot, a.pilot, pilotStep, i, a.sizes, sure, a.f); b.t > 0 {
+		keep(&a.byPilot, &a.pilotScore, a.refine(s, mark.Pilot, a.pilot, b))
+		a.refinePilot(s, h)
+	}
+	if a.sure() {
+		return true
+	}
+	never := func(best) bool { return false }
+	if b := a.search(s, mark.Concept, a.delivery, conceptStep, i, a.sizes, never, a.f); b.t > 0 {
+		keep(&a.byDelivery, &a.deliveryScore, b)
+	}
+	return false
+}
+
+// refinePilot refines the frame of a single picture where the pilot's best alignment came from hypothesis h and something
+// may be gained.
+func (a *alignments) refinePilot(s *spectrum, h hypothesis) {
+	c := &a.byPilot
+	strong := strongKnown * math.Sqrt(float64(a.profile.Coefficients(mark.Pilot)))
+	if a.tried > likelySizes {
+		strong *= strongFound / strongKnown
+	}
+	if len(a.ms) > 1 || c.hypothesis.frames[0] != h.frames[0] || c.t < weakPilot || c.t > strong {
+		return
+	}
+	at, f := c.best, h.frames[0]
+	for range refinements {
+		d, b := a.refineFrame(s, at, a.opt.Level == Deep)
+		if d == (frame{}) {
+			break
+		}
+		f = f.plus(d)
+		s = a.f.fold(a.ms, []frame{f}, true)
+		b.t = a.vector(s, mark.Pilot, b.alignment).t(a.pilot)
+		gain := b.t - at.t
+		if at = b; at.t > c.t {
+			c.best, c.hypothesis, c.spectrum = at, everywhere(f, 1), nil
+			c.describe()
+		}
+		if gain < enough || at.t > strong {
+			break
+		}
+	}
+}
+
+// describe writes what the frame means into the alignment.
+func (c *chosen) describe() {
+	f := c.hypothesis.frames[0]
+	c.alignment.Scale, c.alignment.CellPx = c.hypothesis.scale, f.cell()
+	angle, aspect := f.shape()
+	c.alignment.Rotation, c.alignment.Aspect = angle*180/math.Pi, aspect
 }
 
 // threshold returns the T needed for one of m hypotheses at level alpha: m exp(-t^2/2) = alpha.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"image/draw"
 	"math"
 	"testing"
@@ -103,22 +104,27 @@ func TestNothingIsNamedWithoutAMark(t *testing.T) {
 }
 
 func TestSaysWhatWasDoneToThePicture(t *testing.T) {
-	r := reader(t, "ours", detect.Options{})
+	r := reader(t, "ours", detect.Options{Level: detect.Deep})
 	marked := markAs(t, testphotos.Square(t, "flowers/marigold.jpg", 1024), 42, 1024, []int{5}, 5)
 	for _, c := range []struct {
-		name string
-		img  image.Image
-		want detect.Alignment
+		name   string
+		img    image.Image
+		want   detect.Alignment
+		turned bool // where the pattern's centre lies is not compared
 	}{
-		{"nothing", marked, detect.Alignment{Scale: 1, CellPx: 64}},
-		{"flipped", imaging.FlipH(marked), detect.Alignment{Orientation: detect.Orientation{Flip: true}, Scale: 1, CellPx: 64}},
-		{"a quarter turn", imaging.Rotate90(marked), detect.Alignment{Orientation: detect.Orientation{Turns: 1}, Scale: 1, CellPx: 64}},
-		{"half a turn", imaging.Rotate180(marked), detect.Alignment{Orientation: detect.Orientation{Turns: 2}, Scale: 1, CellPx: 64}},
-		{"half size", imaging.Resize(marked, 512, 512, imaging.Lanczos), detect.Alignment{Scale: 0.5, CellPx: 32}},
-		{"double size", imaging.Resize(marked, 2048, 2048, imaging.Lanczos), detect.Alignment{Scale: 2, CellPx: 128}},
+		{"nothing", marked, detect.Alignment{Scale: 1, CellPx: 64, Aspect: 1}, false},
+		{"flipped", imaging.FlipH(marked), detect.Alignment{Orientation: detect.Orientation{Flip: true}, Scale: 1, CellPx: 64, Aspect: 1}, false},
+		{"a quarter turn", imaging.Rotate90(marked), detect.Alignment{Orientation: detect.Orientation{Turns: 1}, Scale: 1, CellPx: 64, Aspect: 1}, false},
+		{"half a turn", imaging.Rotate180(marked), detect.Alignment{Orientation: detect.Orientation{Turns: 2}, Scale: 1, CellPx: 64, Aspect: 1}, false},
+		{"half size", imaging.Resize(marked, 512, 512, imaging.Lanczos), detect.Alignment{Scale: 0.5, CellPx: 32, Aspect: 1}, false},
+		{"double size", imaging.Resize(marked, 2048, 2048, imaging.Lanczos), detect.Alignment{Scale: 2, CellPx: 128, Aspect: 1}, false},
 		// cut 1 px to the left of and 13 px above the centre of a 700 x 700 window at (162-1, 162+13)
-		{"cut off centre", imaging.Crop(marked, image.Rect(161, 175, 861, 875)), detect.Alignment{Scale: 1, CellPx: 64, ShiftX: 1. / 64, ShiftY: -13. / 64}},
-		{"half size, cut", imaging.Crop(imaging.Resize(marked, 512, 512, imaging.Lanczos), image.Rect(0, 0, 480, 470)), detect.Alignment{Scale: 0.5, CellPx: 32, ShiftX: 0.5, ShiftY: -11. / 32}},
+		{"cut off centre", imaging.Crop(marked, image.Rect(161, 175, 861, 875)), detect.Alignment{Scale: 1, CellPx: 64, Aspect: 1, ShiftX: 1. / 64, ShiftY: -13. / 64}, false},
+		{"half size, cut", imaging.Crop(imaging.Resize(marked, 512, 512, imaging.Lanczos), image.Rect(0, 0, 480, 470)), detect.Alignment{Scale: 0.5, CellPx: 32, Aspect: 1, ShiftX: 0.5, ShiftY: -11. / 32}, false},
+		{"cut and scaled by no round factor", imaging.Resize(imaging.Crop(marked, image.Rect(31, 57, 931, 757)), 513, 399, imaging.Lanczos), detect.Alignment{Scale: 0.57, CellPx: 36.48, Aspect: 1}, true},
+		{"turned by 2 degrees", imaging.Rotate(marked, 2, color.Black), detect.Alignment{Scale: 1, CellPx: 64, Rotation: 2, Aspect: 1}, true},
+		{"turned by -11.5 degrees, cut and scaled", imaging.Resize(imaging.CropCenter(imaging.Rotate(marked, -11.5, color.White), 850, 850), 600, 600, imaging.Lanczos), detect.Alignment{Scale: 0.706, CellPx: 45.18, Rotation: -11.5, Aspect: 1}, true},
+		{"stretched", imaging.Resize(marked, 1060, 985, imaging.Lanczos), detect.Alignment{Scale: 0.998, CellPx: 63.87, Aspect: 1.076}, true},
 	} {
 		got := read(t, r, c.img)
 		if !got.WorkFound() {
@@ -129,7 +135,10 @@ func TestSaysWhatWasDoneToThePicture(t *testing.T) {
 		if a.ShiftX < -0.49 { // half a cell either way is one place
 			a.ShiftX += 1
 		}
-		if d := cmp.Diff(c.want, a, cmpopts.EquateApprox(0, 0.004)); d != "" {
+		if c.turned {
+			a.ShiftX, a.ShiftY = 0, 0
+		}
+		if d := cmp.Diff(c.want, a, cmpopts.EquateApprox(0.0015, 0.03)); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
 	}

@@ -15,7 +15,7 @@ const (
 	chromaGroups = 2
 )
 
-// spectrum is what one or several pictures fold to at one cell length: for every channel and harmonic
+// spectrum is what one or several pictures fold to in one frame: for every channel and harmonic
 // (ky mod n)*n + kx mod n, the Fourier sum relative to the picture's centre and the variance of its noise.
 type spectrum struct {
 	has     [signal.Channels]bool
@@ -27,53 +27,83 @@ type spectrum struct {
 	u      [signal.Channels][]complex128
 	weight [signal.Channels][]float64
 	snr    [signal.Channels][]float64
+	blocks []block // luma of a single picture
 }
 
 // folder folds pictures. It holds scratch space for one goroutine.
 type folder struct {
-	fft   *signal.FFT2
-	bins  []float32
-	pair  []complex128
-	twist []complex128 // bin b is centred at (b + 1/2)/n: this turns phases back to the centre
+	fft     *signal.FFT2
+	bins    []float32
+	pair    []complex128
+	wideFFT *signal.FFT2 // made when first needed
+	twist   []complex128 // bin b is centred at (b + 1/2)/n: this turns phases back to the centre
 }
 
 func newFolder() *folder {
-	f := &folder{fft: signal.NewFFT2(n), bins: make([]float32, lumaGroups*lumaGroups*nn), pair: make([]complex128, nn), twist: make([]complex128, nn)}
-	for ky := -n / 2; ky < n/2; ky++ {
-		for kx := -n / 2; kx < n/2; kx++ {
-			f.twist[index(kx, ky)] = turn(-0.5 * float64(kx+ky) / n)
-		}
-	}
-	return f
+	return &folder{fft: signal.NewFFT2(n), bins: make([]float32, lumaGroups*lumaGroups*nn), pair: make([]complex128, nn), twist: newTwist()}
 }
 
-// fold adds up the pictures, each at its own cell length, and weighs the harmonics.
-func (f *folder) fold(ms []*material, cells []float64, lumaOnly bool) *spectrum {
+func newTwist() []complex128 {
+	twist := make([]complex128, nn)
+	for ky := -n / 2; ky < n/2; ky++ {
+		for kx := -n / 2; kx < n/2; kx++ {
+			twist[index(kx, ky)] = turn(-0.5 * float64(kx+ky) / n)
+		}
+	}
+	return twist
+}
+
+// wide returns a transform of the size of a comb's windows.
+func (f *folder) wide() *signal.FFT2 {
+	if f.wideFFT == nil {
+		f.wideFFT = signal.NewFFT2(combSize)
+	}
+	return f.wideFFT
+}
+
+// fold adds up the pictures, each in its own frame, and weighs the harmonics.
+func (f *folder) fold(ms []*material, frames []frame, lumaOnly bool) *spectrum {
 	s := &spectrum{}
 	for i, m := range ms {
 		for ch, p := range m.planes {
 			if p == nil || lumaOnly && ch != signal.Y {
 				continue
 			}
-			g := m.geometry(ch, cells[i])
+			g := m.geometry(ch, frames[i])
 			if !s.has[ch] {
 				s.has[ch], s.sum[ch], s.noise[ch], s.nyquist[ch] = true, make([]complex128, nn), make([]float64, nn), n
 			}
-			s.nyquist[ch] = math.Min(s.nyquist[ch], g.Cell*0.49)
+			s.nyquist[ch] = math.Min(s.nyquist[ch], frame{g.XX, g.XY, g.YX, g.YY}.cell()*0.49)
 			s.levels[ch] += m.deviation[ch] * 2 / float64(len(p.Pix)) / float64(len(ms)*len(ms))
 			groups := chromaGroups
 			if ch == signal.Y {
 				groups = lumaGroups
 			}
-			f.add(s.sum[ch], s.noise[ch], p, g, groups)
+			parts := f.add(s.sum[ch], s.noise[ch], p, g, groups)
+			if ch == signal.Y && len(ms) == 1 {
+				s.blocks = blocksOf(p, parts, groups)
+			}
 		}
 	}
 	s.weigh()
 	return s
 }
 
-// add folds one plane into the sum of its channel and the variance of that sum.
-func (f *folder) add(sum []complex128, noise []float64, p *signal.Plane, g signal.Geometry, groups int) {
+// blocksOf says where the parts of a plane lie.
+func blocksOf(p *signal.Plane, parts [][]complex128, groups int) []block {
+	bs := make([]block, len(parts))
+	middle := func(k, size int) float64 {
+		return float64(k*size/groups+(k+1)*size/groups)/2 - float64(size)/2
+	}
+	for i, z := range parts {
+		bs[i] = block{middle(i%groups, p.W), middle(i/groups, p.H), z}
+	}
+	return bs
+}
+
+// add folds one plane into the sum of its channel and the variance of that sum, and returns the transforms of its
+// parts.
+func (f *folder) add(sum []complex128, noise []float64, p *signal.Plane, g signal.Geometry, groups int) [][]complex128 {
 	blocks := groups * groups
 	bins := f.bins[:blocks*nn]
 	signal.Fold(bins, p, g, groups)
@@ -110,6 +140,7 @@ func (f *folder) add(sum []complex128, noise []float64, p *signal.Plane, g signa
 		scatter[i] = spread * float64(blocks) / float64(blocks-1)
 	}
 	smooth(noise, scatter)
+	return parts
 }
 
 // smooth adds to dst the mean of src over each harmonic's 3 x 3 neighbours and their mirror images: the

@@ -43,12 +43,12 @@ func newMaterial(img image.Image) *material {
 	return m
 }
 
-// geometry places cells of the given length, in picture samples, on a channel's plane.
-func (m *material) geometry(channel int, cell float64) signal.Geometry {
+// geometry places cells on a channel's plane.
+func (m *material) geometry(channel int, f frame) signal.Geometry {
 	if channel == signal.Y || !m.half {
-		return signal.Geometry{Cell: cell}
+		return signal.Geometry{XX: f.xx, XY: f.xy, YX: f.yx, YY: f.yy}
 	}
-	g := signal.Geometry{Cell: cell / 2}
+	g := signal.Geometry{XX: 2 * f.xx, XY: 2 * f.xy, YX: 2 * f.yx, YY: 2 * f.yy}
 	if m.w%2 == 1 {
 		g.OffX = -0.25
 	}

@@ -24,12 +24,12 @@ func NewNull(p *mark.Profile, resolution int, imgs ...image.Image) (*Null, error
 	if err != nil {
 		return nil, fmt.Errorf("null: %w", err)
 	}
-	cells := make([]float64, len(ms))
+	frames := make([]frame, len(ms))
 	for i, m := range ms {
-		cells[i] = mark.CellSize * float64(min(m.w, m.h)) / float64(resolution)
+		frames[i] = square(mark.CellSize * float64(min(m.w, m.h)) / float64(resolution))
 	}
 	r := &Reader{profile: p, opt: Options{Resolution: resolution}}
-	return &Null{r, r.vector(newFolder().fold(ms, cells, false), mark.Concept, Alignment{})}, nil
+	return &Null{r, r.vector(newFolder().fold(ms, frames, false), mark.Concept, Alignment{})}, nil
 }
 
 // T returns the statistic of concept 1 under decoy key number i of a seed: one (material, fresh key) test.

@@ -139,19 +139,19 @@ func (r *Reader) Thresholds() Thresholds { return r.trials().Thresholds(r.opt.FW
 // read measures and decides. others may be nil.
 func (r *Reader) read(ms []*material, others *Others) Reading {
 	f := newFolder()
-	byPilot, byDelivery, sizes := r.align(ms, f)
-	out := Reading{Images: len(ms), FWER: r.opt.FWER, Pilot: byPilot.t}
+	a := r.align(ms, f)
+	out := Reading{Images: len(ms), FWER: r.opt.FWER, Pilot: a.byPilot.t}
 	out.Trials = r.trials()
-	out.Trials.Alignments = byDelivery.class.trials(sizes)
+	out.Trials.Alignments = a.byDelivery.class.trials(a.sizes)
 	nothing := finding(0, 0, 1) // what a uniform picture, in which nothing repeats, is left with
 	out.Delivery, out.Best, out.Work = nothing, nothing, nothing
 	var seen []Alignment
-	for i, c := range []*chosen{&byPilot, &byDelivery} {
-		if c.hypothesis.cells == nil {
+	for i, c := range []*chosen{&a.byPilot, &a.byDelivery} {
+		if c.hypothesis.frames == nil {
 			continue // nothing repeats at all: a uniform picture
 		}
 		if c.spectrum == nil {
-			c.spectrum = f.fold(ms, c.hypothesis.cells, false)
+			c.spectrum = f.fold(ms, c.hypothesis.frames, false)
 		}
 		chooser := []Chooser{ByPilot, ByDelivery}[i]
 		if chooser == ByDelivery && len(seen) > 0 && sameForConcepts(seen[0], c.alignment) {
@@ -177,7 +177,7 @@ func sameForConcepts(a, b Alignment) bool {
 		d := math.Mod(math.Abs(x-y), 1.0/conceptStep)
 		return math.Min(d, 1.0/conceptStep-d) < 1.5/128
 	}
-	return a.Orientation == b.Orientation && a.CellPx == b.CellPx && near(a.ShiftX, b.ShiftX) && near(a.ShiftY, b.ShiftY)
+	return a.Orientation == b.Orientation && a.CellPx == b.CellPx && a.Rotation == b.Rotation && a.Aspect == b.Aspect && near(a.ShiftX, b.ShiftX) && near(a.ShiftY, b.ShiftY)
 }
 
 // workPlaces is how many places of the work lattice one place of the pilot's leaves open: the pilot

@@ -29,7 +29,7 @@ func (a *analyser) spectrum(img image.Image) spectrum {
 	y, cb, cr := signal.LumaChroma(img)
 	var s spectrum
 	for ch, p := range [signal.Channels]*signal.Plane{y, cb, cr} {
-		signal.Fold(a.bins, p, signal.Geometry{Cell: a.cell}, 1)
+		signal.Fold(a.bins, p, signal.Square(a.cell), 1)
 		f := make([]complex128, n*n)
 		for i, v := range a.bins {
 			f[i] = complex(float64(v), 0)

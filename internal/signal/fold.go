@@ -5,15 +5,19 @@ import "math"
 // FoldSize is the side of a folded cell: bins per cell along each axis.
 const FoldSize = 64
 
-// Geometry places the cells of a periodic pattern on a plane: sample i of an axis of size n lies
-// (i + 1/2 - n/2 + Off) / Cell cells from the centre of the pattern.
+// Geometry places the cells of a periodic pattern on a plane: the sample x to the right of the plane's centre
+// and y below it, both moved by the offset, lies XX x + XY y cells to the right of a corner of cells and
+// YX x + YY y below it. Off the diagonal both are 0 unless the pattern was turned or sheared.
 type Geometry struct {
-	Cell       float64 // length of a cell in samples
-	OffX, OffY float64 // samples
+	XX, XY, YX, YY float64 // cells a sample
+	OffX, OffY     float64 // samples
 }
 
+// Square returns the geometry of upright square cells of the given length in samples.
+func Square(cell float64) Geometry { return Geometry{XX: 1 / cell, YY: 1 / cell} }
+
 // Fold adds up all cells of p, separately for groups x groups blocks of the plane, into FoldSize x FoldSize
-// bins each; a sample between two bins is shared by them in proportion. dst holds groups*groups planes of
+// bins each; a sample between bins is shared by them in proportion. dst holds groups*groups planes of
 // FoldSize*FoldSize numbers and is overwritten. Counting cells rather than bins keeps the transform of the
 // sum equal to the Fourier sum of the samples, whatever the cell's length.
 func Fold(dst []float32, p *Plane, g Geometry, groups int) {
@@ -22,7 +26,11 @@ func Fold(dst []float32, p *Plane, g Geometry, groups int) {
 		panic("signal: fold into a buffer of the wrong size")
 	}
 	clear(dst)
-	cols, rows := places(p.W, g.Cell, g.OffX), places(p.H, g.Cell, g.OffY)
+	if g.XY != 0 || g.YX != 0 {
+		foldTurned(dst, p, g, groups)
+		return
+	}
+	cols, rows := places(p.W, g.XX, g.OffX), places(p.H, g.YY, g.OffY)
 	line := make([]float32, groups*(n+1))
 	fold := foldLine
 	if whole(cols) {
@@ -49,16 +57,51 @@ func Fold(dst []float32, p *Plane, g Geometry, groups int) {
 	}
 }
 
+// foldTurned is Fold for cells that are not upright: each sample is shared by the four bins around it.
+func foldTurned(dst []float32, p *Plane, g Geometry, groups int) {
+	const n = FoldSize
+	dx, dy := float64(g.XX*n), float64(g.YX*n) // bins a step to the right
+	for y := 0; y < p.H; y++ {
+		src, down := p.Row(y), float64(y)+0.5-float64(p.H)/2+g.OffY
+		gy := min(y*groups/p.H, groups-1)
+		for k := 0; k < groups; k++ {
+			acc := dst[(gy*groups+k)*n*n : (gy*groups+k+1)*n*n : (gy*groups+k+1)*n*n]
+			from, to := k*p.W/groups, (k+1)*p.W/groups
+			right := float64(from) + 0.5 - float64(p.W)/2 + g.OffX
+			// Bin b is centred at b + 1/2. Large, so that truncation is rounding down.
+			u := (float64(g.XX*right)+float64(g.XY*down))*n - 0.5 + far
+			v := (float64(g.YX*right)+float64(g.YY*down))*n - 0.5 + far
+			for _, s := range src[from:to] {
+				iu, iv := int(u), int(v)
+				fu, fv := float32(u-float64(iu)), float32(v-float64(iv))
+				row, next := (iv&(n-1))*n, ((iv+1)&(n-1))*n
+				col, beside := iu&(n-1), (iu+1)&(n-1)
+				low := float32(s * fv)
+				up := s - low
+				acc[row+col] += up - float32(up*fu)
+				acc[row+beside] += float32(up * fu)
+				acc[next+col] += low - float32(low*fu)
+				acc[next+beside] += float32(low * fu)
+				u += dx
+				v += dy
+			}
+		}
+	}
+}
+
+// far is a whole number of cells, in bins, beyond any picture's.
+const far = 1 << 24
+
 // place says between which bins a sample falls: share 1-frac to bin, frac to the next.
 type place struct {
 	bin  int32
 	frac float32
 }
 
-func places(size int, cell, off float64) []place {
+func places(size int, cells, off float64) []place {
 	ps := make([]place, size)
 	for i := range ps {
-		u := (float64(i) + 0.5 - float64(size)/2 + off) / cell
+		u := (float64(i) + 0.5 - float64(size)/2 + off) * cells
 		u = float64((u - math.Floor(u)) * FoldSize)
 		// Bin b is centred at b + 1/2, so that a cell of 64 samples on a picture of even size falls
 		// exactly on the bins.

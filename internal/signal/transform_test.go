@@ -166,7 +166,11 @@ func TestResidual(t *testing.T) {
 // sum of the samples at the cell's harmonics, up to the known weight of linear sharing between bins.
 func TestFoldIsTheFourierSum(t *testing.T) {
 	const n = signal.FoldSize
-	for _, g := range []signal.Geometry{{Cell: 64}, {Cell: 32}, {Cell: 18.75}, {Cell: 37.3, OffX: -0.25}, {Cell: 128, OffY: -0.25}, {Cell: 250}} {
+	for _, g := range []signal.Geometry{
+		signal.Square(64), signal.Square(32), signal.Square(18.75), signal.Square(250),
+		{XX: 1 / 37.3, YY: 1 / 37.3, OffX: -0.25}, {XX: 1 / 128., YY: 1 / 120., OffY: -0.25},
+		{XX: 0.016, XY: 0.003, YX: -0.002, YY: 0.015}, {XX: 0.01, XY: -0.04, YX: 0.04, YY: 0.01, OffX: -0.25, OffY: -0.25},
+	} {
 		p := randomPlane(301, 222, 9)
 		for groups := 1; groups <= 4; groups++ {
 			bins := make([]float32, groups*groups*n*n)
@@ -193,8 +197,8 @@ func fourierSum(p *signal.Plane, g signal.Geometry, kx, ky int) complex128 {
 	sum := complex(0, 0)
 	for y := range p.H {
 		for x := range p.W {
-			u := (float64(x) + 0.5 - float64(p.W)/2 + g.OffX) / g.Cell
-			v := (float64(y) + 0.5 - float64(p.H)/2 + g.OffY) / g.Cell
+			right, down := float64(x)+0.5-float64(p.W)/2+g.OffX, float64(y)+0.5-float64(p.H)/2+g.OffY
+			u, v := g.XX*right+g.XY*down, g.YX*right+g.YY*down
 			c, s := signal.CosSinTurns(-(float64(kx)*u + float64(ky)*v))
 			sum += complex(float64(p.Pix[y*p.W+x])*c, float64(p.Pix[y*p.W+x])*s)
 		}
