@@ -246,7 +246,8 @@ const (
 type chosen struct {
 	best
 	hypothesis hypothesis
-	spectrum   *spectrum // of all channels, nil while only luma has been folded
+	spectrum   *spectrum   // of all channels, nil while only luma has been folded
+	ms         []*material // what was aligned
 }
 
 // surely is the chance, by the pilot's bound, of taking noise for an alignment at which the search stops. A wrong
@@ -260,6 +261,8 @@ type alignments struct {
 	f     *folder
 	sizes int // hypotheses that may be tried, all of which are counted
 	tried int
+	// pilotOnly leaves the delivery's codeword out.
+	pilotOnly bool
 
 	byPilot, byDelivery       chosen
 	pilotScore, deliveryScore float64
@@ -269,8 +272,7 @@ type alignments struct {
 // alone is significant the remaining hypotheses are not tried; all of them are counted nevertheless.
 func (r *Reader) align(ms []*material, f *folder) *alignments {
 	a := &alignments{Reader: r, ms: ms, f: f, sizes: r.sizes(), pilotScore: math.Inf(-1), deliveryScore: math.Inf(-1)}
-	hs := r.likely(ms)
-	for i, h := range hs {
+	for i, h := range r.likely(ms) {
 		if a.try(h, i) {
 			return a
 		}
@@ -278,6 +280,17 @@ func (r *Reader) align(ms []*material, f *folder) *alignments {
 	if r.opt.Level == Fast {
 		return a
 	}
+	if a.shapes(); a.sure() && len(ms) == 1 {
+		a.extent(ms[0])
+	} else if r.opt.Level == Deep && len(ms) == 1 {
+		a.pieces()
+	}
+	return a
+}
+
+// shapes tries the frames the comb puts forward and the usual scales, until the pilot is significant.
+func (a *alignments) shapes() {
+	r, ms, f := a.Reader, a.ms, a.f
 	planes := make([]*signal.Plane, len(ms))
 	for i, m := range ms {
 		planes[i] = m.planes[signal.Y]
@@ -285,22 +298,21 @@ func (r *Reader) align(ms []*material, f *folder) *alignments {
 	c := newComb(r.profile, planes, f.wide())
 	for _, k := range c.search(scalesOnly) {
 		if a.try(everywhere(k.frame, len(ms)), likelySizes) {
-			return a
+			return
 		}
 	}
 	for _, s := range r.opt.Scales {
 		if a.try(everywhere(square(s*mark.CellSize), len(ms)), likelySizes) {
-			return a
+			return
 		}
 	}
 	if r.opt.Level == Deep {
 		for _, k := range c.search(allShapes) {
 			if a.try(everywhere(k.frame, len(ms)), likelySizes) {
-				return a
+				return
 			}
 		}
 	}
-	return a
 }
 
 // What the comb goes through at each level.
@@ -317,7 +329,7 @@ func (r *Reader) sizes() int {
 	case Standard:
 		return likelySizes + len(r.opt.Scales) + scalesOnly.keep
 	}
-	return likelySizes + len(r.opt.Scales) + scalesOnly.keep + allShapes.keep
+	return likelySizes + len(r.opt.Scales) + scalesOnly.keep + allShapes.keep + pieceTries
 }
 
 func (a *alignments) sure() bool {
@@ -332,7 +344,7 @@ func (a *alignments) try(h hypothesis, i int) bool {
 	a.tried++
 	keep := func(c *chosen, score *float64, b best) {
 		if v := b.score(a.sizes); v > *score {
-			*score, *c = v, chosen{best: b, hypothesis: h}
+			*score, *c = v, chosen{best: b, hypothesis: h, ms: a.ms}
 			c.describe()
 			if first {
 				c.spectrum = s
@@ -346,6 +358,9 @@ func (a *alignments) try(h hypothesis, i int) bool {
 	}
 	if a.sure() {
 		return true
+	}
+	if a.pilotOnly {
+		return false
 	}
 	never := func(best) bool { return false }
 	if b := a.search(s, mark.Concept, a.delivery, conceptStep, i, a.sizes, never, a.f); b.t > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image"
+	"image/color"
 	"testing"
 
 	"github.com/disintegration/imaging"
@@ -36,6 +37,40 @@ func BenchmarkRead(b *testing.B) {
 		{"unmarked", host},
 	} {
 		b.Run(fmt.Sprintf("%s,%dx%d", c.name, c.img.Bounds().Dx(), c.img.Bounds().Dy()), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := r.Read(c.img); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkLevels reads a marked photograph of 0.7 megapixels at each level, as it is and cut and scaled so that the
+// level has work to do. docs/measured.md compares the first with decoding its JPEG (BenchmarkDecode of internal/raster).
+func BenchmarkLevels(b *testing.B) {
+	p := mark.Profile1()
+	k, _ := mark.NewKey(bytes.Repeat([]byte{1}, mark.KeySize))
+	ks := k.Delivery(mark.Path{Bank: "bench"}).Keys()
+	host := imaging.Fill(testphotos.Picture(b, "flowers/marigold.jpg").Image, 1024, 682, imaging.Center, imaging.Lanczos)
+	marked, _, err := embed.Mark(host, mark.NewCell(p, mark.NewBooks(p, ks), mark.Names{Concepts: []int{17}, Work: 9311}), embed.Options{PSNRDB: 42, Resolution: 1024})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cut := imaging.Resize(imaging.Crop(marked, image.Rect(31, 17, 931, 617)), 700, 0, imaging.Lanczos)
+	turned := imaging.Rotate(marked, 7, color.Black)
+	for _, c := range []struct {
+		name  string
+		level detect.Level
+		img   image.Image
+	}{
+		{"fast,marked", detect.Fast, marked}, {"fast,unmarked", detect.Fast, host},
+		{"standard,cut", detect.Standard, cut}, {"standard,unmarked", detect.Standard, host},
+		{"deep,turned", detect.Deep, turned}, {"deep,unmarked", detect.Deep, host},
+	} {
+		r := detect.NewReader(p, ks, detect.Options{Level: c.level})
+		b.Run(fmt.Sprintf("%s,%dx%d", c.name, c.img.Bounds().Dx(), c.img.Bounds().Dy()), func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := r.Read(c.img); err != nil {
 					b.Fatal(err)

@@ -101,6 +101,19 @@ func blocksOf(p *signal.Plane, parts [][]complex128, groups int) []block {
 	return bs
 }
 
+// plain folds the luma of a picture and returns the Fourier sums relative to its centre, valid until the next call.
+func (f *folder) plain(m *material, fr frame) []complex128 {
+	signal.Fold(f.bins[:nn], m.planes[signal.Y], m.geometry(signal.Y, fr), 1)
+	for i := range f.pair {
+		f.pair[i] = complex(float64(f.bins[i]), 0)
+	}
+	f.fft.Forward(f.pair)
+	for i := range f.pair {
+		f.pair[i] *= f.twist[i]
+	}
+	return f.pair
+}
+
 // add folds one plane into the sum of its channel and the variance of that sum, and returns the transforms of its
 // parts.
 func (f *folder) add(sum []complex128, noise []float64, p *signal.Plane, g signal.Geometry, groups int) [][]complex128 {

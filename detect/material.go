@@ -22,6 +22,9 @@ type material struct {
 	planes    [signal.Channels]*signal.Plane // nil where there is no chroma
 	deviation [signal.Channels]float64       // harmonic mean of the local deviation, 8-bit levels
 	half      bool                           // chroma planes are at half resolution
+
+	at           image.Rectangle // a piece: where it was cut from
+	fromX, fromY float64         // and its centre from the whole picture's, in pixels
 }
 
 func newMaterial(img image.Image) *material {

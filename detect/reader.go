@@ -151,7 +151,7 @@ func (r *Reader) read(ms []*material, others *Others) Reading {
 			continue // nothing repeats at all: a uniform picture
 		}
 		if c.spectrum == nil {
-			c.spectrum = f.fold(ms, c.hypothesis.frames, false)
+			c.spectrum = f.fold(c.ms, c.hypothesis.frames, false)
 		}
 		chooser := []Chooser{ByPilot, ByDelivery}[i]
 		if chooser == ByDelivery && len(seen) > 0 && sameForConcepts(seen[0], c.alignment) {
@@ -163,7 +163,14 @@ func (r *Reader) read(ms []*material, others *Others) Reading {
 			contrast = c.spectrum.contrast(others.fold(r, c.hypothesis, f))
 			out.Against = len(others.ms)
 		}
-		out.merge(r.readAt(c.spectrum, contrast, c.alignment, chooser, out.Trials))
+		read := r.readAt(c.spectrum, contrast, c.alignment, chooser, out.Trials)
+		read.frame = c.hypothesis.frames[0]
+		if piece := c.ms[0]; piece.at != (image.Rectangle{}) {
+			read.Piece = &Piece{piece.at.Min.X, piece.at.Min.Y, piece.w, piece.h}
+			x, y := piece.shifted(read.frame, read.Alignment.ShiftX, read.Alignment.ShiftY, 1)
+			read.Alignment.ShiftX, read.Alignment.ShiftY = wrap(x), wrap(y)
+		}
+		out.merge(read)
 	}
 	out.decide()
 	out.Detectable = r.detectable(out.spectrum, out.contrast, out.Trials)

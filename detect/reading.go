@@ -110,12 +110,22 @@ type Reading struct {
 	Pilot     float64   `json:"pilot_t"` // at its best alignment; chooses, names nothing
 	Alignment Alignment `json:"alignment"`
 	By        Chooser   `json:"alignment_by"`
+	Piece     *Piece    `json:"piece,omitempty"` // the part of the picture that was read, where that is not all of it
 	Trials    Trials    `json:"trials"`
 	// Detectable says how weak a mark would have been found with probability 0.9.
 	Detectable Detectable `json:"detectable"`
 
 	spectrum *spectrum // what it was made from
 	contrast *spectrum // what its concepts were read from, where that is another
+	frame    frame     // of the first picture
+}
+
+// Piece is a part of a picture, in pixels from its upper left corner.
+type Piece struct {
+	X      int `json:"x"`
+	Y      int `json:"y"`
+	Width  int `json:"width"`
+	Height int `json:"height"`
 }
 
 // Detectable holds the weakest marks that would have been found with probability 0.9, as RMS in 8-bit
@@ -156,7 +166,7 @@ func (r *Reading) merge(o Reading) {
 	}
 	if first || o.Work.T > r.Work.T {
 		r.Work = o.Work
-		r.Alignment, r.By, r.spectrum, r.contrast = o.Alignment, o.By, o.spectrum, o.contrast
+		r.Alignment, r.By, r.Piece, r.frame, r.spectrum, r.contrast = o.Alignment, o.By, o.Piece, o.frame, o.spectrum, o.contrast
 	}
 }
 

@@ -6,7 +6,10 @@
 // Wrong shapes are the caller's mistake and panic with "signal: ...".
 package signal
 
-import "fmt"
+import (
+	"fmt"
+	"image"
+)
 
 // Plane is a W x H field of samples in row-major order without padding: the sample of column x and
 // row y is Pix[y*W+x]. Luma and chroma planes are in 8-bit units, 0 to 255 and -128 to 127.
@@ -25,3 +28,15 @@ func NewPlane(w, h int) *Plane {
 
 // Row returns row y, aliasing the plane.
 func (p *Plane) Row(y int) []float32 { return p.Pix[y*p.W : (y+1)*p.W] }
+
+// Crop returns a copy of the samples of p inside r. It panics if r is empty or reaches beyond p.
+func Crop(p *Plane, r image.Rectangle) *Plane {
+	if r.Empty() || !r.In(image.Rect(0, 0, p.W, p.H)) {
+		panic(fmt.Sprintf("signal: crop of %d x %d to %v", p.W, p.H, r))
+	}
+	c := NewPlane(r.Dx(), r.Dy())
+	for y := range c.H {
+		copy(c.Row(y), p.Row(r.Min.Y + y)[r.Min.X:r.Max.X])
+	}
+	return c
+}
