@@ -22,7 +22,7 @@ test: ## all tests, the import law included
 	$(GO) test $(TAGS) -timeout 40m ./...
 
 bench: ## speed, on one core; figures are compared as ratios within one run
-	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./internal/signal ./internal/raster ./internal/demo
+	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./iscc ./internal/signal ./internal/raster ./internal/demo
 
 fuzz: ## every fuzz target for FUZZ (30s)
 	@for p in $$($(GO) list $(TAGS) ./...); do \
@@ -35,9 +35,10 @@ lint: ## formatting, vet and staticcheck
 	$(GO) vet $(TAGS) ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(TAGS) ./...
 
-golden: ## rebuild the vectors of the oracles; git must show no difference (needs python3-scipy python3-skimage openssl)
+golden: ## rebuild the vectors of the oracles; git must show no difference (needs python3-scipy python3-skimage python3-pil openssl)
 	testdata/oracles/make.py
 	testdata/oracles/mark.py
+	testdata/oracles/iscc.py
 	git diff --exit-code testdata/oracles
 
 lab-setup: ## install what the lab trains with: Debian's python3-torch

@@ -26,6 +26,7 @@ var law = map[string]struct {
 	"concepts":                 {pure: true, may: []string{"internal/signal", "mark"}},
 	"embed":                    {pure: true, may: []string{"internal/signal", "mark"}},
 	"detect":                   {pure: true, may: []string{"internal/signal", "mark"}},
+	"iscc":                     {pure: true},
 	"royalty":                  {pure: true, may: []string{"concepts"}},
 	"internal/raster":          {},
 	"internal/attack":          {},
@@ -38,9 +39,9 @@ var law = map[string]struct {
 	"internal/registry":        {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":          {},
 	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
-	"delivery":                 {may: []string{"concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
+	"delivery":                 {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
 	"lab":                      {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
-	"cmd/filigrane": {may: []string{"concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
+	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
 		"internal/store", "internal/store/dir", "internal/registry", "internal/generated", "internal/report", "internal/demo"}},
 }
 

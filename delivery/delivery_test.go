@@ -116,6 +116,7 @@ func checkShards(t *testing.T, d *Delivery, spec Spec, folder string) {
 				t.Errorf("%s: shard %s, key %s", img.Work, img.Shard, img.Key)
 			}
 			file := member(img.Key + "." + img.Extension)
+			checkISCC(t, &img, file)
 			if hashOf(file) != img.SHA256 || int64(len(file)) != img.Bytes {
 				t.Errorf("%s: hash or length differ", img.Work)
 			}
@@ -244,6 +245,7 @@ func checkVerify(t *testing.T, d *Delivery, spec Spec, folder string) {
 			t.Errorf("wrong key: %+v", x)
 		}
 	}
+	checkVerifyISCC(t, d, spec, folder)
 	copyOf := func() string {
 		to := t.TempDir()
 		if err := os.CopyFS(to, os.DirFS(folder)); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/filigrane/filigrane/embed"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/signal"
+	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -322,6 +323,7 @@ func (m *marker) write(p *raster.Picture, host image.Image, cell *mark.Cell, tar
 		return nil, nil, nil, refuse(Fault, "the file written cannot be read back (%v): report it with the master", err)
 	}
 	return &Image{Width: marked.Bounds().Dx(), Height: marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
+		ISCCImage: iscc.ImageCode(again.Image, iscc.DefaultBits), ISCCInstance: iscc.InstanceCodeOf(file.Bytes()),
 		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host, again.Image), 4), SSIM: round(signal.SSIM(host, again.Image), 6),
 		MarkPSNRDB: round(rep.PSNRDB, 4)}, file.Bytes(), again.Image, nil
 }

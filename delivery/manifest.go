@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -64,6 +65,8 @@ type Image struct {
 	Key          string            `json:"key"`       // of the sample: the work, written as WebDataset needs it
 	Extension    string            `json:"extension"` // the image is the shard's member key.extension
 	SHA256       string            `json:"sha256"`
+	ISCCImage    iscc.Code         `json:"iscc_image,omitzero"`    // of the file's pixels; older manifests have neither
+	ISCCInstance iscc.Code         `json:"iscc_instance,omitzero"` // of its bytes
 	Bytes        int64             `json:"bytes"`
 	Width        int               `json:"width"`
 	Height       int               `json:"height"`
@@ -255,6 +258,8 @@ func (img *Image) check(rule Readable) error {
 		return fmt.Errorf("extension %q", img.Extension)
 	case !isHash(img.SHA256) || !isHash(img.SourceSHA256):
 		return errors.New("a hash is not 64 lower-case hex digits")
+	case !isISCC(img.ISCCImage, img.ISCCInstance):
+		return fmt.Errorf("its ISCC are not an Image-Code of %d bits and an Instance-Code of %d", iscc.DefaultBits, iscc.MaxBits)
 	case img.Bytes < 1 || img.Width < 1 || img.Height < 1 || img.StrengthSteps < 0 || img.SSIM > 1 || !(img.PSNRDB > 0) || !(img.MarkPSNRDB > 0):
 		return errors.New("a figure is out of range")
 	}
@@ -285,6 +290,12 @@ func (img *Image) check(rule Readable) error {
 // isHash says whether s is a SHA-256 in lower-case hex.
 func isHash(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// isISCC says whether these are the units that a manifest has: both, or none as before there were any.
+func isISCC(image, instance iscc.Code) bool {
+	return image.IsZero() && instance.IsZero() ||
+		image.Kind() == iscc.Image && image.Len() == iscc.DefaultBits && instance.Kind() == iscc.Instance && instance.Len() == iscc.MaxBits
 }
 
 func isExtension(s string) bool { return s == "png" || s == "jpg" || s == "webp" || s == "tif" }

@@ -18,6 +18,7 @@ import (
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -50,6 +51,7 @@ const (
 	MarkNotFound     DifferenceKind = "mark_not_found"    // detection did not name the delivery and the work
 	MarkDiffers      DifferenceKind = "mark_differs"      // detection named something else
 	PoolNotNamed     DifferenceKind = "pool_not_named"    // a pool that named its concept does not any more
+	ISCCDiffers      DifferenceKind = "iscc_differs"      // the ISCC the manifest gives are not those of the image
 )
 
 // Difference is one place where a delivery is not what its manifest says.
@@ -224,6 +226,8 @@ func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []
 		v.seen.Images++
 		if err != nil || hashOf(data) != images[i].SHA256 {
 			v.differs(MemberDiffers, s.Name+"/"+h.Name, "its SHA-256 is %s, the manifest says %s", hashOf(data), images[i].SHA256)
+		} else if code := images[i].ISCCInstance; !code.IsZero() && code != iscc.InstanceCodeOf(data) {
+			v.differs(ISCCDiffers, s.Name+"/"+h.Name, "its Instance-Code is %s, the manifest says %s", iscc.InstanceCodeOf(data), code)
 		}
 		if chosen[i] {
 			v.seen.Detected++
@@ -293,6 +297,9 @@ func (v *verifier) detect(where string, data []byte, img *Image) {
 	if err != nil {
 		v.differs(MarkNotFound, where, "the file cannot be read: %v", err)
 		return
+	}
+	if code := img.ISCCImage; !code.IsZero() && code != iscc.ImageCode(p.Image, iscc.DefaultBits) {
+		v.differs(ISCCDiffers, where, "its Image-Code is %s, the manifest says %s", iscc.ImageCode(p.Image, iscc.DefaultBits), code)
 	}
 	r, err := v.reader.Read(p.Image)
 	if err != nil {

@@ -161,6 +161,16 @@ type Heat struct {
 // At returns T of square (i, j).
 func (h *Heat) At(i, j int) float64 { return h.T[j*h.Cols+i] }
 
+// Around returns T at a pixel, between the middles of squares.
+func (h *Heat) Around(x, y float64) float64 {
+	u := math.Max(0, math.Min(float64(h.Cols-1), (x-float64(h.Side)/2)/float64(h.Step)))
+	v := math.Max(0, math.Min(float64(h.Rows-1), (y-float64(h.Side)/2)/float64(h.Step)))
+	i, j := int(u), int(v)
+	fu, fv := u-float64(i), v-float64(j)
+	k, l := min(i+1, h.Cols-1), min(j+1, h.Rows-1)
+	return (h.At(i, j)*(1-fu)+h.At(k, j)*fu)*(1-fv) + (h.At(i, l)*(1-fu)+h.At(k, l)*fu)*fv
+}
+
 // Heat maps where the pattern of a reading of one picture is. It panics if the reading is of several. Its second answer is
 // false where the reading had no alignment to look at.
 func (r *Reader) Heat(img image.Image, of Reading) (*Heat, bool) {

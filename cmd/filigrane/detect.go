@@ -19,6 +19,8 @@ type detectCmd struct {
 	Delivery []string `short:"D" sep:"none" placeholder:"DIR" help:"A delivery's folder, repeatable. Default: all deliveries the workspace knows; their number multiplies M."`
 	Together bool     `help:"Read all pictures folded into one: outputs of one model, neither scaled nor cut since. Finds weaker marks."`
 	Against  []string `sep:"none" placeholder:"PATH" help:"Other outputs of the same model, pictures or folders, repeatable. What they share with the pictures, such as the generator's own grid, is taken out before concepts are named. They must have been chosen without looking at what detect finds."`
+	Level    string   `enum:"fast,standard,deep" default:"standard" placeholder:"LEVEL" help:"How far to search for what was done to the picture: fast (resized as a whole, or cut), standard (any scale from 0.25 to 2 besides), deep (turned by up to 15 degrees, stretched, screenshots, pieces of collages). Default ${default}."`
+	Heat     string   `placeholder:"DIR" help:"Write a picture of where the mark is, one PNG for each input in which something was found."`
 	FWER     float64  `name:"fwer" default:"1e-6" placeholder:"P" help:"The accepted chance of any false attribution per reading. Default 1e-6, the level of evidence; payouts use 1e-3."`
 	Decoys   int      `default:"0" placeholder:"N" help:"Read with N keys that were never used too, and rank the real one among them."`
 	Seed     string   `placeholder:"TEXT" help:"Draws the decoy keys; choose it after the pictures are known."`
@@ -27,7 +29,11 @@ type detectCmd struct {
 
 // Help explains the answer.
 func (detectCmd) Help() string {
-	return `Prints one JSON line per picture: "verdict" is attributed, absent or ambiguous. p bounds the chance of such a reading without a mark, over everything that could have been named. No size, length or variant has to be known; scale, crop, flip and quarter turns are searched.
+	return `Prints one JSON line per picture: "verdict" is attributed, absent or ambiguous. p bounds the chance of such a reading without a mark, over everything that could have been named. No size, length or variant has to be known; scale, crop, flip and quarter turns are searched, with --level deep also small rotations, stretches and pieces. "alignment" says what was undone.
+
+"near_duplicates" are delivered works that the picture looks like (ISCC Image-Codes that differ in at most 6 of 64 bits), with or without a mark. "contradiction" says where the mark names a work that the picture does not look like.
+
+"says" puts the finding in words. "copy of work X": the picture is, or was cut from, a delivered file; that is no evidence of training. "learned concept X": a concept's mark without a work's that explains it, as a model that learned from the delivery leaves it, or a forger. Both can be true of a collage.
 
 --against finds weaker concepts in outputs of one model. Decide on it, and on the other outputs, before you look: p does not count the readings you did not like.
 
@@ -36,30 +42,40 @@ A concept is named "via": "read" from its own mark, or "work": the picture is a 
 Exit code 0: something attributed in at least one input. 1: nothing in any. 2: an input could not be read; the others were.
 
 Example: filigrane detect suspects/ --fwer 1e-6
+Example: filigrane detect screenshot.png --level deep --heat maps/
 Example: filigrane detect --together outputs/*.png -D /deliveries/acme
 Example: filigrane detect --together outputs/cats --against outputs/dogs --against outputs/streets`
 }
 
 // detection is the answer for one picture, or several together.
 type detection struct {
-	File       string             `json:"file,omitempty"`
-	Files      []string           `json:"files,omitempty"` // --together
-	Error      *errorJSON         `json:"error,omitempty"`
-	Skipped    *errorJSON         `json:"skipped,omitempty"` // found in a folder and no picture
-	Verdict    detect.Verdict     `json:"verdict,omitempty"`
-	Reason     string             `json:"reason,omitempty"`
-	Delivery   *deliveryFinding   `json:"delivery,omitempty"`
-	Concepts   []conceptFinding   `json:"concepts,omitempty"`
-	Work       *workFinding       `json:"work,omitempty"`
-	Alignment  *alignment         `json:"alignment,omitempty"`
-	FWER       float64            `json:"fwer,omitempty"`
-	Keys       int                `json:"keys,omitempty"`    // deliveries tried
-	Against    int                `json:"against,omitempty"` // pictures that concepts were read against
-	Trials     *detect.Trials     `json:"trials,omitempty"`
-	Detectable *detect.Detectable `json:"detectable,omitempty"` // the weakest marks that would have been found
-	Decoys     *decoyRank         `json:"decoys,omitempty"`
-	Also       []also             `json:"also,omitempty"` // other deliveries found in the same picture
-	Readings   []detailed         `json:"readings,omitempty"`
+	File      string           `json:"file,omitempty"`
+	Files     []string         `json:"files,omitempty"` // --together
+	Error     *errorJSON       `json:"error,omitempty"`
+	Skipped   *errorJSON       `json:"skipped,omitempty"` // found in a folder and no picture
+	Verdict   detect.Verdict   `json:"verdict,omitempty"`
+	Reason    string           `json:"reason,omitempty"`
+	Says      []string         `json:"says,omitempty"` // the finding in words
+	Delivery  *deliveryFinding `json:"delivery,omitempty"`
+	Concepts  []conceptFinding `json:"concepts,omitempty"`
+	Work      *workFinding     `json:"work,omitempty"`
+	Alignment *alignment       `json:"alignment,omitempty"`
+	Piece     *detect.Piece    `json:"piece,omitempty"` // the part that was read, where that is not all of it
+	Heat      string           `json:"heat,omitempty"`  // file of --heat
+	// Near are delivered works that the picture looks like, whatever it carries; Contradiction says where look and mark disagree.
+	Near          []nearDuplicate    `json:"near_duplicates,omitempty"`
+	Contradiction string             `json:"contradiction,omitempty"`
+	FWER          float64            `json:"fwer,omitempty"`
+	Keys          int                `json:"keys,omitempty"`    // deliveries tried
+	Against       int                `json:"against,omitempty"` // pictures that concepts were read against
+	Trials        *detect.Trials     `json:"trials,omitempty"`
+	Detectable    *detect.Detectable `json:"detectable,omitempty"` // the weakest marks that would have been found
+	Decoys        *decoyRank         `json:"decoys,omitempty"`
+	Also          []also             `json:"also,omitempty"` // other deliveries found in the same picture
+	Readings      []detailed         `json:"readings,omitempty"`
+
+	reading *detect.Reading
+	scope   *scope
 }
 
 type deliveryFinding struct {
@@ -78,6 +94,8 @@ type conceptFinding struct {
 	P      float64 `json:"p"`
 	Share  float64 `json:"share,omitempty"`
 	Via    string  `json:"via"`
+
+	ofWork bool // the work found in the same picture carries it
 }
 
 // Ways to name a concept.
@@ -131,6 +149,9 @@ func (c *detectCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if c.Heat != "" && c.Together {
+		return badInput("--heat shows where in one picture the mark is; leave out --together")
+	}
 	d := &detector{session: s, cmd: c}
 	if err := d.open(); err != nil {
 		return err
@@ -171,7 +192,7 @@ func (d *detector) against(suspects []input) (*detect.Others, error) {
 		if slices.ContainsFunc(suspects, func(s input) bool { return s.path == in.path }) {
 			return nil, badInput("%s is both to be read and read against: a picture would be taken out of itself; leave it out of one", in.path)
 		}
-		p, failed := d.load(in)
+		p, _, failed := d.load(in)
 		switch {
 		case failed == nil:
 			imgs = append(imgs, p.Image)
@@ -191,7 +212,7 @@ func (d *detector) against(suspects []input) (*detect.Others, error) {
 
 // options are those of every reader of this command.
 func (d *detector) options(resolution int) detect.Options {
-	return detect.Options{Resolution: resolution, FWER: d.cmd.FWER, Keys: len(d.scopes)}
+	return detect.Options{Resolution: resolution, FWER: d.cmd.FWER, Keys: len(d.scopes), Level: detect.Level(d.cmd.Level)}
 }
 
 // each reads every picture by itself, several at once, and prints the answers in order.
@@ -252,7 +273,7 @@ func (d *detector) outcome() error {
 }
 
 // load reads and decodes an input; the answer is not nil if that failed.
-func (d *detector) load(in input) (*raster.Picture, *detection) {
+func (d *detector) load(in input) (*raster.Picture, []byte, *detection) {
 	data, err := d.read(in)
 	var p *raster.Picture
 	if err == nil {
@@ -260,16 +281,16 @@ func (d *detector) load(in input) (*raster.Picture, *detection) {
 	}
 	switch {
 	case err == nil:
-		return p, nil
+		return p, data, nil
 	case otherFile(in, err):
-		return nil, &detection{File: in.path, Skipped: errorOf(err)}
+		return nil, nil, &detection{File: in.path, Skipped: errorOf(err)}
 	}
-	return nil, &detection{File: in.path, Error: errorOf(err)}
+	return nil, nil, &detection{File: in.path, Error: errorOf(err)}
 }
 
 // one reads one picture.
 func (d *detector) one(in input) *detection {
-	p, failed := d.load(in)
+	p, data, failed := d.load(in)
 	if failed != nil {
 		return failed
 	}
@@ -278,6 +299,10 @@ func (d *detector) one(in input) *detection {
 		return &detection{File: in.path, Error: &errorJSON{"too_small", strings.TrimPrefix(err.Error(), "detect: ")}}
 	}
 	a.File = in.path
+	d.look(a, p.Image, data)
+	if err := d.heat(a, p.Image); err != nil {
+		a.Error = errorOf(err)
+	}
 	return a
 }
 
@@ -286,7 +311,7 @@ func (d *detector) together(all []input) error {
 	var imgs []image.Image
 	var names []string
 	for _, in := range all {
-		p, failed := d.load(in)
+		p, _, failed := d.load(in)
 		if failed != nil {
 			if err := d.print(failed); err != nil {
 				return err
@@ -323,6 +348,7 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 		}
 	}
 	a := d.describe(d.scopes[best], &readings[best])
+	a.reading, a.scope = &readings[best], d.scopes[best]
 	for i := range readings {
 		r, sc := &readings[i], d.scopes[i]
 		if i != best && r.Verdict != detect.Absent {
@@ -358,19 +384,24 @@ func (d *detector) describe(sc *scope, r *detect.Reading) *detection {
 	if r.Verdict != detect.Absent || d.cmd.Detailed {
 		a.Alignment = &alignment{r.Alignment, undone(r.Alignment)}
 	}
+	if r.Verdict == detect.Attributed {
+		a.Piece = r.Piece
+	}
 	for _, f := range r.Concepts {
 		id, name := sc.names.concept(f.Number)
-		a.Concepts = append(a.Concepts, conceptFinding{f.Number, id, name, f.T, f.P, f.Share, viaRead})
+		a.Concepts = append(a.Concepts, conceptFinding{Number: f.Number, ID: id, Name: name, T: f.T, P: f.P, Share: f.Share, Via: viaRead})
 	}
+	defer func() { a.Says = says(a) }()
 	if !r.WorkFound() {
 		return a
 	}
 	w := sc.names.work(r.Work.Number)
 	a.Work = &workFinding{Number: r.Work.Number, ID: w.id, Path: w.path, T: r.Work.T, P: r.Work.P}
+	explain(a, w.concepts)
 	for _, n := range w.concepts {
 		if !slices.ContainsFunc(a.Concepts, func(c conceptFinding) bool { return c.Number == n }) {
 			id, name := sc.names.concept(n)
-			a.Concepts = append(a.Concepts, conceptFinding{n, id, name, r.Work.T, r.Work.P, 0, viaWork})
+			a.Concepts = append(a.Concepts, conceptFinding{Number: n, ID: id, Name: name, T: r.Work.T, P: r.Work.P, Via: viaWork, ofWork: true})
 		}
 	}
 	return a

@@ -60,6 +60,7 @@ type grammar struct {
 	Deliver  deliverCmd  `cmd:"" help:"Mark a catalogue and write a training set with its manifest."`
 	Embed    embedCmd    `cmd:"" aliases:"encode" help:"Mark single pictures or folders."`
 	Detect   detectCmd   `cmd:"" aliases:"decode" help:"Look for marks in pictures."`
+	Iscc     isccCmd     `cmd:"" name:"iscc" help:"Print the ISCC of pictures: content codes by which near duplicates are found."`
 	Royalty  royaltyCmd  `cmd:"" help:"Turn detections into amounts."`
 	Demo     demoCmd     `cmd:"" help:"Do everything once with sample photographs and write a report."`
 	Bench    benchCmd    `cmd:"" help:"Measure the detector."`

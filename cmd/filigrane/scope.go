@@ -2,10 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"math"
 	"path/filepath"
-	"strings"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -13,6 +10,7 @@ import (
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -28,11 +26,13 @@ type scope struct {
 type names struct {
 	concepts map[int]named
 	works    map[int]workName
+	codes    *iscc.Index // Image-Codes of the works as they were delivered, by number; nil without a manifest
 }
 
 type workName struct {
-	id, path string
-	concepts []int
+	id, path        string
+	concepts        []int
+	image, instance iscc.Code // of the file delivered; none in older manifests
 }
 
 func (n names) concept(number int) (id, name string) {
@@ -146,16 +146,19 @@ func (d *detector) fromFolder(folder string) (*scope, error) {
 	}
 	p := del.Parameters
 	sc := &scope{Delivery: registry.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}}
-	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}}
+	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}, codes: new(iscc.Index)}
 	for _, c := range del.Codebook.Concepts {
 		sc.names.concepts[c.Number] = named{c.Number, string(c.ID), c.Name}
 	}
 	for _, img := range del.Images {
-		w := workName{id: string(img.Work), path: img.SourcePath}
+		w := workName{id: string(img.Work), path: img.SourcePath, image: img.ISCCImage, instance: img.ISCCInstance}
 		for _, c := range img.Concepts {
 			w.concepts = append(w.concepts, c.Number)
 		}
 		sc.names.works[img.WorkNumber] = w
+		if !w.image.IsZero() {
+			sc.names.codes.Add(img.WorkNumber, w.image)
+		}
 	}
 	return sc, nil
 }
@@ -218,26 +221,4 @@ func (sc *scope) fill(f *concepts.Frozen, book *concepts.Codebook) {
 		}
 		sc.names.works[n] = name
 	}
-}
-
-// undone says in words what an alignment takes back.
-func undone(a detect.Alignment) string {
-	var parts []string
-	if a.Flip {
-		parts = append(parts, "mirrored left to right")
-	}
-	if a.Turns != 0 {
-		parts = append(parts, fmt.Sprintf("turned by %d degrees counter-clockwise", 90*a.Turns))
-	}
-	if math.Abs(a.Scale-1) > 1e-6 {
-		parts = append(parts, fmt.Sprintf("%.3g times the size the trainer sees", a.Scale))
-	}
-	const centred = 1.0 / 64 // of a cell
-	if math.Abs(a.ShiftX) > centred || math.Abs(a.ShiftY) > centred {
-		parts = append(parts, fmt.Sprintf("cut: the pattern's centre is off by %+.0f, %+.0f pixels or whole cells of %.0f more", a.ShiftX*a.CellPx, a.ShiftY*a.CellPx, a.CellPx))
-	}
-	if len(parts) == 0 {
-		return "as it was marked"
-	}
-	return strings.Join(parts, "; ")
 }

@@ -51,8 +51,9 @@ func (f *FFT2) apply(a []complex128, line func(dst, src []complex128) []complex1
 
 // FWHT replaces a by its Walsh-Hadamard transform in natural (Sylvester) order, unscaled:
 // A[r] = sum over s of (-1)^popcount(r AND s) a[s]. len(a) must be a power of two.
-// It is its own inverse up to a factor len(a).
-func FWHT(a []float32) {
+// It is its own inverse up to a factor len(a). Numbers must not grow beyond their type: a sum reaches len(a) times the
+// largest.
+func FWHT[N int64 | float32](a []N) {
 	n := len(a)
 	if n == 0 || n&(n-1) != 0 {
 		panic(fmt.Sprintf("signal: Walsh-Hadamard transform of length %d, which is not a power of two", n))
@@ -70,9 +71,9 @@ func FWHT(a []float32) {
 }
 
 // fwhtPair does the stages h and 2h in one pass over memory.
-func fwhtPair(a []float32, h int) {
+func fwhtPair[N int64 | float32](a []N, h int) {
 	for i := 0; i < len(a); i += 4 * h {
-		p, q, r, s := a[i:i+h], a[i+h:i+2*h], a[i+2*h:i+3*h], a[i+3*h:i+4*h]
+		p, q, r, s := a[i:i+h:i+h], a[i+h:i+2*h:i+2*h], a[i+2*h:i+3*h:i+3*h], a[i+3*h:i+4*h:i+4*h]
 		for j := range p {
 			pq, rs := p[j]+q[j], r[j]+s[j]
 			dp, dr := p[j]-q[j], r[j]-s[j]
