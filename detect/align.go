@@ -274,15 +274,20 @@ func (r *Reader) align(ms []*material, f *folder) *alignments {
 	a := &alignments{Reader: r, ms: ms, f: f, sizes: r.sizes(), pilotScore: math.Inf(-1), deliveryScore: math.Inf(-1)}
 	for i, h := range r.likely(ms) {
 		if a.try(h, i) {
-			return a
+			break
 		}
 	}
-	if r.opt.Level == Fast {
+	found := a.sure()
+	if !found && r.opt.Level != Fast {
+		a.shapes()
+	}
+	if len(ms) > 1 {
 		return a
 	}
-	if a.shapes(); a.sure() && len(ms) == 1 {
+	switch {
+	case a.sure() && (r.opt.Level == Deep || !found && r.opt.Level == Standard):
 		a.extent(ms[0])
-	} else if r.opt.Level == Deep && len(ms) == 1 {
+	case r.opt.Level == Deep && !a.sure():
 		a.pieces()
 	}
 	return a

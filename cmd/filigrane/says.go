@@ -45,7 +45,7 @@ func undone(a detect.Alignment) string {
 	if math.Abs(a.Rotation) >= 0.1 {
 		parts = append(parts, fmt.Sprintf("turned by %+.1f degrees counter-clockwise", a.Rotation))
 	}
-	if math.Abs(a.Scale-1) > 1e-3 {
+	if math.Abs(a.Scale-1) > 5e-3 {
 		parts = append(parts, fmt.Sprintf("%.3g times the size the trainer sees", a.Scale))
 	}
 	if math.Abs(a.Aspect-1) > 2e-3 {
