@@ -96,7 +96,7 @@ func TestNothingIsNamedWithoutAMark(t *testing.T) {
 			if got.Verdict == detect.Attributed || len(got.Concepts) > 0 || got.WorkFound() || got.DeliveryFound() {
 				t.Errorf("%s: %+v", name, got)
 			}
-			if got.Detectable.Concept <= 0 || got.Detectable.Concept > 2 || got.Detectable.Work <= got.Detectable.Concept {
+			if got.Detectable.Concept <= 0 || got.Detectable.Concept > 2 || got.Detectable.Work <= 0 || got.Detectable.Work > 4 {
 				t.Errorf("%s: detectable %+v", name, got.Detectable)
 			}
 		}
