@@ -16,15 +16,19 @@ func BoxMean(p *Plane, radius int) *Plane {
 
 // Residual replaces p by what is left of it once its content is taken out: each sample less its local
 // mean, over its local deviation plus floor, clipped to +-limit. It depends on the picture only, never
-// on a key. meanRadius and devRadius are those of the two boxes, in samples; floor is in 8-bit levels.
+// on a key. The mean is that of the (2 meanRadius + 1)-square around a sample; the deviation is taken for blocks of
+// 2 x 2 samples, over the blocks up to devRadius/2 away. floor is in 8-bit levels.
 // It returns the harmonic mean of deviation + floor: what one unit of residual is worth, in levels.
 //
 // Samples are rounded to 1/256 level: sums of integers neither drift nor depend on their order.
 func Residual(p *Plane, meanRadius, devRadius int, floor, limit float32) float64 {
-	mean, dev := newRunning(p.W, p.H, meanRadius), newRunning(p.W, p.H, devRadius)
-	samples, highs := newRing(p.W, 2*meanRadius+2), newRing(p.W, 2*devRadius+2)
+	mean, dev := newRunning(p.W, p.H, meanRadius), newRunning((p.W+1)/2, (p.H+1)/2, devRadius/2)
+	samples := newRing(p.W, 2*meanRadius+2)
+	highs := newRing(p.W, 2*dev.radius+2)
+	squares := newRing(dev.width, 2*dev.radius+2)
+	scales := make([]float32, dev.width)
 	inverse := 0.0
-	for y := 0; y < p.H+meanRadius+devRadius; y++ {
+	for y := 0; y < 2*(dev.height+dev.radius)+meanRadius; y++ {
 		if y < p.H {
 			fixed(samples.row(y), p.Row(y))
 			mean.add(samples.row(y))
@@ -35,13 +39,23 @@ func Residual(p *Plane, meanRadius, devRadius int, floor, limit float32) float64
 				mean.subtract(samples.row(out))
 			}
 			mean.lessMean(highs.row(at), samples.row(at), at)
-			dev.addSquares(highs.row(at))
 		}
-		if at -= devRadius; at >= 0 && at < p.H {
-			if out := at - devRadius - 1; out >= 0 {
-				dev.subtractSquares(highs.row(out))
+		if at < 0 || at%2 == 0 {
+			continue
+		}
+		block := at / 2 // a row of blocks that is known now
+		if block < dev.height {
+			blockSquares(squares.row(block), highs.row(2*block), highs.row(min(2*block+1, p.H-1)), 2*block+1 < p.H)
+			dev.add(squares.row(block))
+		}
+		if block -= dev.radius; block >= 0 && block < dev.height {
+			if out := block - dev.radius - 1; out >= 0 {
+				dev.subtract(squares.row(out))
 			}
-			inverse += dev.overDeviation(p.Row(at), highs.row(at), at, floor, limit)
+			dev.perDeviation(scales, block, floor)
+			for row := 2 * block; row < min(2*block+2, p.H); row++ {
+				inverse += scaled(p.Row(row), highs.row(row), scales, limit)
+			}
 		}
 	}
 	return float64(len(p.Pix)) / inverse
@@ -50,22 +64,39 @@ func Residual(p *Plane, meanRadius, devRadius int, floor, limit float32) float64
 // fixedOne is a level in fixed point.
 const fixedOne = 256
 
-func fixed(dst []int32, src []float32) {
+func fixed(dst []int64, src []float32) {
 	dst = dst[:len(src)]
 	for x, v := range src {
-		dst[x] = int32(v * fixedOne)
+		dst[x] = int64(v * fixedOne)
+	}
+}
+
+// blockSquares writes the mean square of each block of 2 x 2 samples; the last one may have one column or, unless both rows
+// are there, one row.
+func blockSquares(dst, upper, lower []int64, both bool) {
+	if !both {
+		lower = upper
+	}
+	pairs := len(upper) / 2
+	for k, d := 0, dst[:pairs]; k < len(d); k++ {
+		a, b, c, e := upper[2*k], upper[2*k+1], lower[2*k], lower[2*k+1]
+		d[k] = (a*a + b*b + c*c + e*e) / 4
+	}
+	if len(upper)%2 == 1 {
+		a, c := upper[2*pairs], lower[2*pairs]
+		dst[pairs] = (a*a + c*c) / 2
 	}
 }
 
 // ring keeps the last rows that were asked for.
 type ring struct {
 	width, rows int
-	pix         []int32
+	pix         []int64
 }
 
-func newRing(width, rows int) *ring { return &ring{width, rows, make([]int32, width*rows)} }
+func newRing(width, rows int) *ring { return &ring{width, rows, make([]int64, width*rows)} }
 
-func (r *ring) row(y int) []int32 {
+func (r *ring) row(y int) []int64 {
 	k := y % r.rows * r.width
 	return r.pix[k : k+r.width : k+r.width]
 }
@@ -75,7 +106,7 @@ func (r *ring) row(y int) []int32 {
 type running struct {
 	width, height, radius int
 	padded, column        []int64
-	across                []float64 // 1 / columns in the window around each sample
+	across                []float64 // 1 / columns in the window around each
 }
 
 func newRunning(width, height, radius int) *running {
@@ -92,71 +123,80 @@ func (r *running) down(y int) float64 {
 	return 1 / float64(min(y+r.radius, r.height-1)-max(y-r.radius, 0)+1)
 }
 
-func (r *running) add(row []int32) {
+func (r *running) add(row []int64) {
 	c := r.column[:len(row)]
 	for x, v := range row {
-		c[x] += int64(v)
+		c[x] += v
 	}
 }
 
-func (r *running) subtract(row []int32) {
+func (r *running) subtract(row []int64) {
 	c := r.column[:len(row)]
 	for x, v := range row {
-		c[x] -= int64(v)
+		c[x] -= v
 	}
 }
 
-func (r *running) addSquares(row []int32) {
-	c := r.column[:len(row)]
-	for x, v := range row {
-		c[x] += int64(v) * int64(v)
-	}
-}
-
-func (r *running) subtractSquares(row []int32) {
-	c := r.column[:len(row)]
-	for x, v := range row {
-		c[x] -= int64(v) * int64(v)
-	}
-}
-
-// first returns the sum of the window before that around sample 0, without what leaves next, which is 0.
-func (r *running) first() int64 {
-	sum := int64(0)
+// slide returns the sum of the window before the first, without what leaves it next, which is 0, and what enters and leaves
+// from then on.
+func (r *running) slide() (sum int64, in, out []int64) {
 	for _, v := range r.padded[:2*r.radius+1] {
 		sum += v
 	}
-	return sum
+	return sum, r.padded[2*r.radius+1 : 2*r.radius+1+r.width], r.padded[:r.width]
 }
 
 // lessMean writes row y's samples less the means of their windows.
-func (r *running) lessMean(dst, src []int32, y int) {
-	sum, down := r.first(), r.down(y)
-	out, in, across := r.padded[:len(src)], r.padded[2*r.radius+1:], r.across[:len(src)]
-	in, dst = in[:len(src)], dst[:len(src)]
+func (r *running) lessMean(dst, src []int64, y int) {
+	sum, in, out := r.slide()
+	down, across := r.down(y), r.across[:len(src)]
+	in, out, dst = in[:len(src)], out[:len(src)], dst[:len(src)]
 	for x, v := range src {
 		sum += in[x] - out[x]
-		mean := float64(float64(sum)*(across[x]*down)) + (far + 0.5) // rounded to nearest below
-		dst[x] = v - (int32(mean) - far)
+		mean := float64(float64(sum)*(across[x]*down)) + (far + 0.5) // large, so that truncation is rounding down
+		dst[x] = v - (int64(mean) - far)
 	}
 }
 
-// overDeviation writes row y's samples over their windows' deviation plus floor, clipped, in levels, and returns the sum of
-// 1 / (deviation + floor).
-func (r *running) overDeviation(dst []float32, src []int32, y int, floor, limit float32) float64 {
-	sum, down := r.first(), float32(r.down(y))
-	out, in, across := r.padded[:len(src)], r.padded[2*r.radius+1:], r.across[:len(src)]
-	in, dst = in[:len(src)], dst[:len(src)]
-	inverse := float32(0)
+// perDeviation writes 1 / (deviation + floor), per unit of fixed point, for each block of row y.
+func (r *running) perDeviation(dst []float32, y int, floor float32) {
+	sum, in, out := r.slide()
+	down, across := float32(r.down(y)), r.across[:len(dst)]
+	in, out = in[:len(dst)], out[:len(dst)]
 	floor *= fixedOne
-	for x, v := range src {
+	for x := range dst {
 		sum += in[x] - out[x]
 		variance := float32(sum) * (float32(across[x]) * down)
-		scale := 1 / (float32(math.Sqrt(float64(variance))) + floor)
-		inverse += scale
-		dst[x] = max(-limit, min(limit, float32(v)*scale))
+		dst[x] = 1 / (float32(math.Sqrt(float64(variance))) + floor)
 	}
-	return float64(inverse) * fixedOne
+}
+
+// scaled writes samples times the scales of their blocks, clipped, and returns the sum of the scales per level.
+func scaled(dst []float32, src []int64, scales []float32, limit float32) float64 {
+	total := float32(0)
+	pairs := len(dst) / 2
+	for k, s := range scales[:pairs] {
+		d, v := dst[2*k:2*k+2:2*k+2], src[2*k:2*k+2:2*k+2]
+		total += s
+		d[0], d[1] = clip(float32(v[0])*s, limit), clip(float32(v[1])*s, limit)
+	}
+	total *= 2
+	if len(dst)%2 == 1 {
+		s := scales[pairs]
+		total += s
+		dst[2*pairs] = clip(float32(src[2*pairs])*s, limit)
+	}
+	return float64(total) * fixedOne
+}
+
+func clip(v, limit float32) float32 {
+	if v > limit {
+		return limit
+	}
+	if v < -limit {
+		return -limit
+	}
+	return v
 }
 
 // box holds, while a window of 2 radius + 1 rows moves down a plane, the sum of each column inside it.
