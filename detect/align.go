@@ -337,6 +337,17 @@ func (r *Reader) sizes() int {
 	return likelySizes + len(r.opt.Scales) + scalesOnly.keep + allShapes.keep + pieceTries
 }
 
+// combed is how many frames the comb goes through at the reader's level, in one picture.
+func (r *Reader) combed() int {
+	switch r.opt.Level {
+	case Fast:
+		return 0
+	case Standard:
+		return scalesOnly.frames()
+	}
+	return scalesOnly.frames() + allShapes.frames() + mostWindows*pieceShapes.frames()
+}
+
 func (a *alignments) sure() bool {
 	return a.byPilot.t > threshold(a.byPilot.class.trials(a.sizes), surely)
 }

@@ -199,15 +199,20 @@ const (
 	mostScale  = 2.0
 )
 
+// scaleSteps is how many scales are searched.
+var scaleSteps = int(math.Round(math.Log(mostScale/leastScale)/combStep)) + 1
+
+// frames is how many frames the ranges hold.
+func (r ranges) frames() int { return (2*r.angles + 1) * (2*r.aspects + 1) * scaleSteps }
+
 // search returns the best frames of the ranges, no two of them neighbours, best first, each brought to the top of
 // its hill.
 func (c *comb) search(r ranges) []candidate {
-	scales := int(math.Round(math.Log(mostScale/leastScale) / combStep))
 	var top []candidate
 	for b := -r.aspects; b <= r.aspects; b++ {
 		for a := -r.angles; a <= r.angles; a++ {
 			shape := shaped(1, float64(a)*combStep, math.Exp(2*float64(b)*combStep))
-			for s := 0; s <= scales; s++ {
+			for s := range scaleSteps {
 				k := math.Exp(-float64(s)*combStep) / leastScale
 				f := frame{shape.xx * k, shape.xy * k, shape.yx * k, shape.yy * k}
 				top = keepBest(top, candidate{f, c.score(f, r.teeth), [3]int{s, a, b}}, r.keep)

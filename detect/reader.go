@@ -130,7 +130,7 @@ func (r *Reader) trials() Trials {
 	if len(r.opt.Catalogue) > 0 {
 		concepts = len(r.opt.Catalogue)
 	}
-	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Concepts: concepts, Works: mark.MaxWorks, WorkPlaces: workPlaces}
+	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Concepts: concepts, Works: mark.MaxWorks, WorkPlaces: workPlaces, Frames: r.sizes(), Combed: r.combed()}
 }
 
 // Thresholds returns the T at which this reader names a codeword of each kind.

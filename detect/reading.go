@@ -34,6 +34,9 @@ type Trials struct {
 	Concepts   int     `json:"concepts"`    // codewords of lattice C
 	Works      int     `json:"works"`       // codewords of lattice W
 	WorkPlaces int     `json:"work_places"` // half-cell shifts the pilot leaves open
+	Frames     int     `json:"frames"`      // sizes, rotations, stretches and windows that may be tried with the pilot and the delivery's codeword
+	// Combed is how many frames the comb goes through to put those forward. It looks at the material and no key: they cost nothing.
+	Combed int `json:"combed"`
 }
 
 func (t Trials) shared() float64 { return float64(t.Keys * t.Lattices * t.Choosers) }

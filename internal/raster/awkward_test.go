@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	libavif "github.com/gen2brain/avif"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -50,7 +51,8 @@ func awkwardFiles(t testing.TB) map[string][]byte {
 		"animated.webp":           animatedWebPHeader(),
 		"bitmap.bmp":              append([]byte("BM\x46\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00"), make([]byte, 52)...),
 		"photo.heic":              []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"),
-		"photo.avif":              []byte("\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1avif"),
+		"photo.avif":              avifBytes(t, scene(64, 48)),
+		"sequence.avif":           []byte("\x00\x00\x00\x18ftypavis\x00\x00\x00\x00avisavif\x00\x00\x00\x08moov"),
 		"drawing.svg":             []byte("<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>\n"),
 		"document.pdf":            []byte("%PDF-1.7\n"),
 		"cmyk.tif":                tiffOf(binary.LittleEndian, tiffDir{{256, 8}, {257, 8}, {262, 5}, {277, 4}}),
@@ -212,6 +214,14 @@ func animatedWebPHeader() []byte {
 	out = appendRIFF(out, "ANIM", make([]byte, 6))
 	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8))
 	return out
+}
+
+func avifBytes(t testing.TB, img image.Image) []byte {
+	var buf bytes.Buffer
+	if err := libavif.Encode(&buf, img, libavif.Options{Quality: 90, QualityAlpha: 90, Speed: 8}); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
 }
 
 // tiffDir is a directory of SHORT entries: tag, value.

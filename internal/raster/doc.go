@@ -23,24 +23,39 @@
 //	JPEG to JPEG     as found as found, all    as found              as found  kept  APPn and COM as found
 //	PNG to PNG       as found as found         as found              as found  kept  ancillary chunks as found
 //	WebP to WebP     as found as found         (none in WebP)        as found  -     unknown chunks as found
-//	JPEG to PNG      eXIf     iTXt, main part  zTXt raw profile      iCCP      pHYs  dropped
-//	PNG to JPEG      APP1     APP1             APP13                 APP2      JFIF  dropped
+//	TIFF to TIFF     values   as found         as found              as found  kept  private tags as found
+//	any to JPEG      APP1     APP1, main part  APP13                 APP2      JFIF  dropped
+//	any to PNG       eXIf     iTXt, main part  zTXt raw profile      iCCP      pHYs  dropped
 //	any to WebP      EXIF     XMP, main part   dropped               ICCP      -     dropped
-//	TIFF to others   dropped  yes              yes                   yes       dropped
-//	any to TIFF      nothing: this package writes TIFF pixels only
+//	any to TIFF      as found XMP, main part   33723, 34377          34675     yes   dropped
 //
 // "As found" is byte for byte and in order, but for one thing: the pixels are upright, so the
 // EXIF orientation (tag 0x0112 of IFD0) and tiff:Orientation in XMP are set to 1 on output, in place.
 // Embedded EXIF thumbnails stay as they are, also under rotation; so do the EXIF pixel dimensions.
+// AVIF, which is read only, gives EXIF, XMP and ICC.
 //
-// Some blocks describe the old file rather than the picture and are left out. Of a JPEG: APP0 (written
-// anew with the density), APP14 Adobe (it would contradict our colour transform), the Multi-Picture
-// index, and whatever follows the end of the picture, which that index and some cameras' trailers
-// point to. Of a PNG: bKGD, hIST and sBIT where the colour type or depth changes, a second EXIF in a raw
+// A TIFF has its EXIF in its own directories, which are taken apart and built anew with the same values. A
+// maker note among them keeps its place in the file where that is within the first 32 KiB; moved from
+// further back it keeps its bytes, but offsets in it that count from the start of the file no longer fit, and
+// readers such as exiftool have to guess the shift. An EXIF block written into a TIFF becomes the beginning
+// of the file, so there every offset stays true. Tags that describe stored pixels, reduced copies,
+// Photoshop's layers and DNG's tags are left out of a TIFF.
+//
+// Some blocks describe the old file rather than the picture and are left out. Of a JPEG: the
+// Multi-Picture index, and whatever follows the end of the picture, which that index and some cameras'
+// trailers point to; where the file stored RGB, not YCbCr, its APP14 Adobe, and APP0 is written anew with
+// the density. Of a PNG: bKGD, hIST and sBIT where the colour type or depth changes, a second EXIF in a raw
 // profile where the picture was turned, and unknown chunks marked unsafe to copy, as the PNG
 // specification asks (14.2). An ICC profile whose colour space is not that of the written pixels is
 // left out too. A JPEG's APP11 (C2PA manifest) is carried as found; its hard binding will no longer
 // match, which is for the delivery layer to judge.
+//
+// # How lossy files are written
+//
+// A JPEG is written with the quantisation tables and the chroma subsampling of its source (4:1:1 and 4:1:0
+// become 4:2:0), as baseline with Huffman tables made for the picture: in size a baseline source comes back as
+// it was, a progressive one some hundredths larger. A lossy WebP is written at the quality found in its
+// frame header. docs/formats.md has the figures, and a table of what is read, written and refused.
 //
 // # Refusals
 //
@@ -50,8 +65,8 @@
 //
 // # Determinism
 //
-// The same picture and options give the same bytes on every platform for JPEG and TIFF, and for PNG
-// and WebP with the same Go release and module versions. WebP needs the build tag nodynamic for
-// that: without it gen2brain/webp loads the machine's own libwebp where it finds one, and makes
-// every binary dynamically linked. [WebPEncoder] tells which is in use.
+// The same picture and options give the same bytes on every platform for JPEG, and for PNG, TIFF and WebP with
+// the same Go release and module versions. WebP, and the reading of AVIF, need the build tag nodynamic
+// for that: without it gen2brain/webp and gen2brain/avif load the machine's own libraries where they find
+// them, and make every binary dynamically linked. [WebPEncoder] tells which is in use.
 package raster

@@ -8,6 +8,8 @@ import (
 	"image"
 	"image/jpeg"
 	"io"
+	"runtime"
+	"slices"
 )
 
 // JPEG marker codes, ITU-T T.81 table B.1.
@@ -52,6 +54,10 @@ type jpegHeader struct {
 	meta          Metadata
 }
 
+// manyPixels is from where a progressive JPEG's coefficients, up to 12 bytes a pixel that image/jpeg leaves behind, are
+// collected before the picture is given its final form: some milliseconds against a third of the peak.
+const manyPixels = 4_000_000
+
 func decodeJPEG(data []byte, lim Limits) (*Picture, error) {
 	hdr, e := parseJPEG(data)
 	if e != nil {
@@ -68,7 +74,11 @@ func decodeJPEG(data []byte, lim Limits) (*Picture, error) {
 		}
 		return nil, failFrom(JPEG, err, errors.As(err, &unsupported))
 	}
+	if hdr.sof == mSOF2 && hdr.width*hdr.height > manyPixels {
+		runtime.GC()
+	}
 	p := &Picture{Image: canonical(img), Orientation: exifOrientation(hdr.meta.EXIF), Meta: hdr.meta}
+	p.quant = hdr.tables()
 	p.JPEG = &JPEGInfo{Quality: hdr.quality(), Subsampling: hdr.subsampling(), Progressive: hdr.sof == mSOF2}
 	return p, nil
 }
@@ -279,6 +289,19 @@ func (h *jpegHeader) quality() int {
 	return EstimateQuality(luma, table(1))
 }
 
+// tables gives the quantisation table of each component, nil if one is missing or has a zero, which no
+// quantiser can have used.
+func (h *jpegHeader) tables() []*[64]int {
+	var out []*[64]int
+	for _, id := range h.selector {
+		if id > 3 || h.quant[id] == nil || slices.Contains(h.quant[id][:], 0) {
+			return nil
+		}
+		out = append(out, h.quant[id])
+	}
+	return out
+}
+
 // understandJPEG fills EXIF, XMP, IPTC, ICC and Density from the segments.
 func (m *Metadata) understandJPEG() {
 	var ext extendedXMP
@@ -404,8 +427,12 @@ func encodeJPEGPicture(w io.Writer, p *Picture, img image.Image, opt EncodeOptio
 		sampling = "4:2:0"
 	}
 	var front jpegFront
+	if opt.Quality == 0 {
+		front.quant = p.quant
+	}
 	if !opt.StripMetadata {
 		front.density = p.Meta.Density.turned(p.Orientation).jfif()
+		front.noAPP0 = p.Format == JPEG && p.JPEG != nil && !p.adobeRGB()
 		var e *Error
 		if front.blocks, e = jpegBlocks(p, isGrey(img)); e != nil {
 			return e
@@ -418,7 +445,7 @@ func encodeJPEGPicture(w io.Writer, p *Picture, img image.Image, opt EncodeOptio
 // from the understood parts.
 func jpegBlocks(p *Picture, grey bool) ([]Block, *Error) {
 	if p.Format == JPEG {
-		return carriedSegments(p.Meta.Blocks, grey), nil
+		return carriedSegments(p, grey), nil
 	}
 	const room = 65533
 	var out []Block
@@ -458,8 +485,26 @@ func jpegBlocks(p *Picture, grey bool) ([]Block, *Error) {
 	return out, nil
 }
 
+// adobeTransform gives the colour transform an Adobe segment declares: 0 none, 1 YCbCr, 2 YCCK; -1 if b is no
+// such segment.
+func adobeTransform(b Block) int {
+	if b.Name != "APP14" || !bytes.HasPrefix(b.Data, []byte(sigAdobe)) || len(b.Data) < 12 {
+		return -1
+	}
+	return int(b.Data[11])
+}
+
+// adobeRGB reports whether a JPEG stores RGB, not YCbCr, which this package never writes.
+func (p *Picture) adobeRGB() bool {
+	if p.JPEG == nil || p.JPEG.Subsampling == "grey" {
+		return false
+	}
+	return slices.ContainsFunc(p.Meta.Blocks, func(b Block) bool { return adobeTransform(b) == 0 })
+}
+
 // carriedSegments copies a JPEG's own segments, less those that describe the old file.
-func carriedSegments(blocks []Block, grey bool) []Block {
+func carriedSegments(p *Picture, grey bool) []Block {
+	blocks := p.Meta.Blocks
 	var icc iccSegments
 	for _, b := range blocks {
 		if d, ok := bytes.CutPrefix(b.Data, []byte(sigICC)); ok && b.Name == "APP2" {
@@ -467,13 +512,25 @@ func carriedSegments(blocks []Block, grey bool) []Block {
 		}
 	}
 	dropICC := !iccFits(icc.join(), grey)
+	stays := p.JPEG != nil && !p.adobeRGB() && grey == (p.JPEG.Subsampling == "grey") // the colours are stored as they were
 	var out []Block
 	for _, b := range blocks {
 		has := func(sig string) bool { return bytes.HasPrefix(b.Data, []byte(sig)) }
 		switch {
-		case b.Name == "APP0", b.Name == "APP14" && has(sigAdobe), b.Name == "APP2" && has(sigMPF),
-			b.Name == "APP2" && has(sigICC) && dropICC:
+		case b.Name == "APP2" && (has(sigMPF) || has(sigICC) && dropICC):
 			continue
+		case b.Name == "APP0":
+			if p.JPEG == nil || p.adobeRGB() {
+				continue // written anew
+			}
+			if has(sigJFIF) && len(b.Data) >= 12 && p.Orientation >= 5 { // the axes changed places
+				b.Data = bytes.Clone(b.Data)
+				copy(b.Data[8:], []byte{b.Data[10], b.Data[11], b.Data[8], b.Data[9]})
+			}
+		case b.Name == "APP14" && has(sigAdobe):
+			if !stays {
+				continue
+			}
 		case b.Name == "APP1" && has(sigEXIF):
 			b.Data = withPrefix(sigEXIF, b.Data, uprightEXIF)
 		case b.Name == "APP1" && (has(sigXMP) || has(sigXMPExt)):

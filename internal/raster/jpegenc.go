@@ -1,10 +1,12 @@
 package raster
 
 import (
+	"bytes"
 	"encoding/binary"
 	"image"
 	"io"
 	"math/bits"
+	"slices"
 )
 
 // sampling factors of luma for each subsampling this encoder writes; chroma has 1x1.
@@ -15,10 +17,12 @@ var samplings = map[string][2]int{
 	"4:4:0": {1, 2},
 }
 
-// jpegFront is what stands between SOI and the quantisation tables.
+// jpegFront is what stands before the frame header.
 type jpegFront struct {
 	density Density
 	blocks  []Block
+	noAPP0  bool       // blocks hold the source's own APP0, or it had none
+	quant   []*[64]int // a table for each component, zig-zag order, entries 1 to 65535; nil for Annex K at the quality
 }
 
 // EncodeJPEG writes img as a baseline JPEG (ITU-T T.81, JFIF 1.02) without metadata. quality is 1 to
@@ -50,7 +54,7 @@ func encodeJPEG(w io.Writer, img image.Image, quality int, subsampling string, f
 	case hasAlpha(img):
 		return fail(KindUnsupported, "the picture has transparency, which JPEG has not; deliver as PNG or WebP")
 	}
-	e := newJPEGEncoder(to8(img), quality, factors)
+	e := newJPEGEncoder(to8(img), quality, factors, front.quant)
 	e.scan()
 	return e.write(w, front)
 }
@@ -63,11 +67,11 @@ type jpegEncoder struct {
 	hs, vs int // luma sampling factors
 	comps  int
 
-	quant  [2][64]int     // zig-zag order: luma, chroma
-	recip  [2][64]float32 // factor from fdct8's output to quantised coefficient, zig-zag order
+	quant  [3][64]int     // of each component, zig-zag order
+	recip  [3][64]float32 // factor from fdct8's output to quantised coefficient, zig-zag order
 	lastDC [3]int32
 
-	tokens [][]uint32   // chunks, in file order
+	tokens [][]byte     // one chunk a row of MCUs, in file order
 	freq   [4][256]int  // symbol counts: luma DC, luma AC, chroma DC, chroma AC
 	planes [3][]float32 // one row of MCUs at full resolution
 	small  [2][]float32 // the same for subsampled chroma
@@ -77,16 +81,20 @@ type jpegEncoder struct {
 // Samples are fixed point with 16 fraction bits, held exactly in a float32.
 const sampleScale = 1 << 16
 
-func newJPEGEncoder(img image.Image, quality int, factors [2]int) *jpegEncoder {
+func newJPEGEncoder(img image.Image, quality int, factors [2]int, quant []*[64]int) *jpegEncoder {
 	b := img.Bounds()
 	e := &jpegEncoder{img: img, w: b.Dx(), h: b.Dy(), hs: factors[0], vs: factors[1], comps: 3}
 	if isGrey(img) {
 		e.hs, e.vs, e.comps = 1, 1, 1
 	}
-	for c := range e.quant {
-		e.quant[c] = quantTable(c, quality)
+	for c := range e.comps {
+		if quant == nil {
+			e.quant[c] = quantTable(min(c, 1), quality)
+		} else {
+			e.quant[c] = *quant[min(c, len(quant)-1)]
+		}
 		gain := float64(8 * sampleScale)
-		if c == 1 {
+		if c > 0 {
 			gain *= float64(e.hs * e.vs) // chroma is summed, not averaged
 		}
 		for k, at := range zigzag {
@@ -109,6 +117,7 @@ func newJPEGEncoder(img image.Image, quality int, factors [2]int) *jpegEncoder {
 // scan is the first pass.
 func (e *jpegEncoder) scan() {
 	mcuH := 8 * e.vs
+	var tokens []byte
 	for y0 := 0; y0 < e.h; y0 += mcuH {
 		for y := range mcuH {
 			e.fillRow(y, min(y0+y, e.h-1))
@@ -118,7 +127,7 @@ func (e *jpegEncoder) scan() {
 			e.shrink()
 			chroma, cStride = e.small, e.stride/e.hs
 		}
-		tokens := make([]uint32, 0, e.stride*4)
+		tokens = tokens[:0]
 		for x := 0; x < e.stride; x += 8 * e.hs {
 			for v := range e.vs {
 				for u := range e.hs {
@@ -129,7 +138,7 @@ func (e *jpegEncoder) scan() {
 				tokens = e.block(tokens, chroma[c-1], x/e.hs, cStride, c)
 			}
 		}
-		e.tokens = append(e.tokens, tokens)
+		e.tokens = append(e.tokens, bytes.Clone(tokens))
 	}
 }
 
@@ -194,32 +203,37 @@ func (e *jpegEncoder) shrink() {
 	}
 }
 
-// A token is a Huffman table (bits 24, 25), a symbol (bits 16 to 23) and the additional bits that follow the
-// code, right aligned; their number is the symbol's low four bits.
-const (
-	tokenTable  = 24
-	tokenSymbol = 16
-)
+// A block becomes tokens: DC, then AC up to the 63rd coefficient or the end of block. A token is one byte of symbol and
+// the additional bits that follow its code, right aligned in as many bytes as they need, low byte first. The
+// number of those bits is the symbol's low four bits.
+func appendToken(tokens []byte, sym, extra uint32) []byte {
+	switch size := sym & 15; {
+	case size == 0:
+		return append(tokens, byte(sym))
+	case size <= 8:
+		return append(tokens, byte(sym), byte(extra))
+	}
+	return append(tokens, byte(sym), byte(extra), byte(extra>>8))
+}
 
 // block transforms, quantises and tokenises the 8x8 block of component c that starts at plane[at]. The
 // coefficients of 8-bit samples fit baseline's categories without clamping: |DC| <= 1024, |AC| < 930.
-func (e *jpegEncoder) block(tokens []uint32, plane []float32, at, stride, c int) []uint32 {
+func (e *jpegEncoder) block(tokens []byte, plane []float32, at, stride, c int) []byte {
 	var b [64]float32
 	for y := range 8 {
 		copy(b[8*y:8*y+8], plane[at+y*stride:][:8])
 	}
 	fdct8(&b)
+	recip := &e.recip[c]
 	which := min(c, 1)
-	recip := &e.recip[which]
-	dcTable, acTable := uint32(2*which), uint32(2*which+1)
 
 	dc := roundCoef(float32(b[0] * recip[0]))
 	sym, extra := magnitude(dc - e.lastDC[c])
 	e.lastDC[c] = dc
-	e.freq[dcTable][sym]++
-	tokens = append(tokens, dcTable<<tokenTable|sym<<tokenSymbol|extra)
+	e.freq[2*which][sym]++
+	tokens = appendToken(tokens, sym, extra)
 
-	freq := &e.freq[acTable]
+	freq := &e.freq[2*which+1]
 	run := uint32(0)
 	for k := 1; k < 64; k++ {
 		v := roundCoef(float32(b[zigzag[k]&63] * recip[k]))
@@ -229,17 +243,17 @@ func (e *jpegEncoder) block(tokens []uint32, plane []float32, at, stride, c int)
 		}
 		for ; run > 15; run -= 16 {
 			freq[0xf0]++
-			tokens = append(tokens, acTable<<tokenTable|0xf0<<tokenSymbol)
+			tokens = append(tokens, 0xf0)
 		}
 		size, extra := magnitude(v)
 		sym := run<<4 | size
 		freq[sym&255]++
-		tokens = append(tokens, acTable<<tokenTable|sym<<tokenSymbol|extra)
+		tokens = appendToken(tokens, sym, extra)
 		run = 0
 	}
 	if run > 0 {
 		freq[0]++
-		tokens = append(tokens, acTable<<tokenTable) // end of block
+		tokens = append(tokens, 0) // end of block
 	}
 	return tokens
 }
@@ -265,41 +279,85 @@ func (e *jpegEncoder) write(w io.Writer, front jpegFront) error {
 	for i, t := range tables {
 		codes[i] = t.codes()
 	}
-	out := make([]byte, 0, 64<<10)
-	var acc uint64 // bits not yet written, left aligned below bit n
-	var n uint
+	bits := bitWriter{out: make([]byte, 0, 64<<10)}
 	for i, chunk := range e.tokens {
 		e.tokens[i] = nil
-		for _, t := range chunk {
-			sym := t >> tokenSymbol & 255
-			code := codes[t>>tokenTable&3][sym]
-			size := uint(sym & 15)
-			acc = acc<<(code&31) | uint64(code>>5)
-			acc = acc<<size | uint64(t&0xffff)
-			for n += uint(code&31) + size; n >= 8; n -= 8 {
-				v := byte(acc >> (n - 8))
-				out = append(out, v)
-				if v == 0xff {
-					out = append(out, 0)
+		for len(chunk) > 0 {
+			for c := range e.comps {
+				n := 1
+				if c == 0 {
+					n = e.hs * e.vs
+				}
+				which := min(c, 1)
+				for range n {
+					chunk = bits.block(chunk, &codes[2*which], &codes[2*which+1])
 				}
 			}
 		}
-		if len(out) > 32<<10 {
-			if _, err := w.Write(out); err != nil {
+		if len(bits.out) > 32<<10 {
+			if _, err := w.Write(bits.out); err != nil {
 				return err
 			}
-			out = out[:0]
+			bits.out = bits.out[:0]
 		}
 	}
-	if n > 0 { // pad with ones, T.81, F.1.2.3
-		v := byte(acc<<(8-n)) | (1<<(8-n) - 1)
-		out = append(out, v)
-		if v == 0xff {
-			out = append(out, 0)
-		}
-	}
-	_, err := w.Write(append(out, 0xff, mEOI))
+	_, err := w.Write(append(bits.padded(), 0xff, mEOI))
 	return err
+}
+
+// bitWriter packs codes into bytes, a zero behind each 0xff (T.81, F.1.2.3).
+type bitWriter struct {
+	out []byte
+	acc uint64 // bits not yet written are the lowest n
+	n   uint
+}
+
+// block writes the tokens of one block and gives the rest.
+func (b *bitWriter) block(tokens []byte, dc, ac *[256]uint32) []byte {
+	tokens, _ = b.token(tokens, dc)
+	for k := 1; k < 64; k++ {
+		var sym byte
+		tokens, sym = b.token(tokens, ac)
+		if sym == 0 {
+			break
+		}
+		k += int(sym >> 4)
+	}
+	return tokens
+}
+
+// token writes one token by a table of codes and gives the rest and the symbol.
+func (b *bitWriter) token(tokens []byte, codes *[256]uint32) (rest []byte, sym byte) {
+	sym = tokens[0]
+	code, size, extra, used := codes[sym], uint(sym&15), uint64(0), 1
+	if size > 0 {
+		extra, used = uint64(tokens[1]), 2
+		if size > 8 {
+			extra, used = extra|uint64(tokens[2])<<8, 3
+		}
+	}
+	b.acc = b.acc<<(code&31) | uint64(code>>5)
+	b.acc = b.acc<<size | extra
+	for b.n += uint(code&31) + size; b.n >= 8; b.n -= 8 {
+		v := byte(b.acc >> (b.n - 8))
+		b.out = append(b.out, v)
+		if v == 0xff {
+			b.out = append(b.out, 0)
+		}
+	}
+	return tokens[used:], sym
+}
+
+// padded gives what is left to be written, the last byte filled with ones.
+func (b *bitWriter) padded() []byte {
+	if b.n > 0 {
+		v := byte(b.acc<<(8-b.n)) | (1<<(8-b.n) - 1)
+		b.out = append(b.out, v)
+		if v == 0xff {
+			b.out = append(b.out, 0)
+		}
+	}
+	return b.out
 }
 
 func (e *jpegEncoder) huffmanTables() []huffmanTable {
@@ -313,19 +371,19 @@ func (e *jpegEncoder) huffmanTables() []huffmanTable {
 // headers gives everything from SOI to SOS.
 func (e *jpegEncoder) headers(front jpegFront, tables []huffmanTable) []byte {
 	out := []byte{0xff, mSOI}
-	out = appendSegment(out, mAPP0, jfifSegment(front.density))
+	if !front.noAPP0 {
+		out = appendSegment(out, mAPP0, jfifSegment(front.density))
+	}
 	for _, b := range front.blocks {
 		out = appendSegment(out, markerOf(b.Name), b.Data)
 	}
-	var dqt []byte
-	for c := range min(e.comps, 2) {
-		dqt = append(dqt, byte(c))
-		for _, q := range e.quant[c] {
-			dqt = append(dqt, byte(q))
-		}
-	}
+	dqt, wide := e.quantSegment()
 	out = appendSegment(out, mDQT, dqt)
 
+	frame := byte(mSOF0)
+	if wide {
+		frame = mSOF1
+	}
 	sof := []byte{8, byte(e.h >> 8), byte(e.h), byte(e.w >> 8), byte(e.w), byte(e.comps)}
 	sos := []byte{byte(e.comps)}
 	for c := range e.comps {
@@ -334,10 +392,10 @@ func (e *jpegEncoder) headers(front jpegFront, tables []huffmanTable) []byte {
 			factors = byte(e.hs<<4 | e.vs)
 		}
 		table := byte(min(c, 1))
-		sof = append(sof, byte(c+1), factors, table)
+		sof = append(sof, byte(c+1), factors, e.tableID(c))
 		sos = append(sos, byte(c+1), table<<4|table)
 	}
-	out = appendSegment(out, mSOF0, sof)
+	out = appendSegment(out, frame, sof)
 
 	var dht []byte
 	for i, t := range tables {
@@ -346,6 +404,39 @@ func (e *jpegEncoder) headers(front jpegFront, tables []huffmanTable) []byte {
 	}
 	out = appendSegment(out, mDHT, dht)
 	return appendSegment(out, mSOS, append(sos, 0, 63, 0))
+}
+
+// tableID gives the number of component c's quantisation table: 0 for luma, 1 for chroma, 2 for a second
+// chroma component whose table is not the first's.
+func (e *jpegEncoder) tableID(c int) byte {
+	if c == 2 && e.quant[1] == e.quant[2] {
+		return 1
+	}
+	return byte(c)
+}
+
+// quantSegment gives the body of DQT, and whether an entry beyond 255 calls for the extended frame header:
+// baseline has 8-bit tables only (T.81, B.2.4.1).
+func (e *jpegEncoder) quantSegment() (dqt []byte, wide bool) {
+	for c := range e.comps {
+		id := e.tableID(c)
+		if int(id) != c {
+			continue
+		}
+		if t := &e.quant[c]; slices.Max(t[:]) > 255 {
+			wide = true
+			dqt = append(dqt, 0x10|id)
+			for _, q := range t {
+				dqt = append(dqt, byte(q>>8), byte(q))
+			}
+		} else {
+			dqt = append(dqt, id)
+			for _, q := range t {
+				dqt = append(dqt, byte(q))
+			}
+		}
+	}
+	return dqt, wide
 }
 
 // jfifSegment gives the body of APP0: version 1.02, density, no thumbnail.

@@ -72,6 +72,13 @@ func clampRGBA(r, g, b, a byte) color.RGBA {
 
 // unpremultiply16 is unpremultiply for 16 bits, with the rounding of color.NRGBA64Model.
 func unpremultiply16(pix []byte, w, h int) *image.NRGBA64 {
+	opaque := true
+	for i := 6; i < len(pix) && opaque; i += 8 {
+		opaque = pix[i] == 255 && pix[i+1] == 255
+	}
+	if opaque {
+		return &image.NRGBA64{Pix: pix, Stride: 8 * w, Rect: image.Rect(0, 0, w, h)}
+	}
 	out := make([]byte, len(pix))
 	be := binary.BigEndian
 	for i := 0; i < len(pix); i += 8 {

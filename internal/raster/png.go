@@ -115,6 +115,9 @@ func (m *Metadata) understandPNG() {
 			}
 		case "zTXt", "tEXt":
 			if d := rawProfile(b, iptcRawKeyword); d != nil && m.IPTC == nil {
+				if bytes.HasPrefix(d, []byte{0x1c}) { // bare records, without the resources around them
+					d = wrapIPTC(d)
+				}
 				m.IPTC = d
 			}
 		case "iCCP":
@@ -176,12 +179,13 @@ func rawProfile(b Block, keyword string) []byte {
 			return nil
 		}
 	}
-	fields := bytes.Fields(text)
-	if len(fields) < 3 {
+	_, rest, ok := bytes.Cut(bytes.TrimLeft(text, "\n"), []byte{'\n'}) // the name may be several words
+	fields := bytes.Fields(rest)
+	if !ok || len(fields) < 2 {
 		return nil
 	}
-	out, err := hex.DecodeString(string(bytes.Join(fields[2:], nil)))
-	if err != nil || fmt.Sprint(len(out)) != string(fields[1]) {
+	out, err := hex.DecodeString(string(bytes.Join(fields[1:], nil)))
+	if err != nil || fmt.Sprint(len(out)) != string(fields[0]) {
 		return nil
 	}
 	return out

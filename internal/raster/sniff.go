@@ -1,8 +1,11 @@
 package raster
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// Format names a picture file format this package reads and writes.
+// Format names a picture file format this package reads, and but for AVIF writes.
 type Format string
 
 const (
@@ -10,6 +13,7 @@ const (
 	PNG  Format = "png"
 	WebP Format = "webp"
 	TIFF Format = "tiff"
+	AVIF Format = "avif" // read only
 )
 
 // name is the format as people write it.
@@ -23,6 +27,8 @@ func (f Format) name() string {
 		return "WebP"
 	case TIFF:
 		return "TIFF"
+	case AVIF:
+		return "AVIF"
 	}
 	return string(f)
 }
@@ -58,13 +64,18 @@ func sniff(data []byte) (Format, *Error) {
 		return WebP, nil
 	case has("II*\x00"), has("MM\x00*"):
 		return TIFF, nil
+	case isoFamily(data) == "AVIF":
+		return AVIF, nil
 	case has("GIF87a"), has("GIF89a"):
 		return "", sniffGIF(data)
+	}
+	if isoFamily(data) == "HEIC" {
+		return "", fail(KindUnsupported, "HEIC is not read by Filigrane; export the picture as JPEG, or as AVIF, PNG or TIFF (on an iPhone: Settings, Camera, Formats, Most Compatible)")
 	}
 	if name := foreignFormat(data); name != "" {
 		return "", fail(KindUnsupported, "%s is not read by Filigrane; convert the picture to PNG, TIFF or JPEG first", name)
 	}
-	return "", fail(KindNotAnImage, "the content is no picture format known here; send JPEG, PNG, WebP or TIFF")
+	return "", fail(KindNotAnImage, "the content is no picture format known here; send JPEG, PNG, WebP, TIFF or AVIF")
 }
 
 // foreignFormat names formats that are pictures or documents but are not read here, "" if none.
@@ -85,8 +96,8 @@ func foreignFormat(data []byte) string {
 		return "PostScript"
 	case has("BM") && len(data) >= 26 && data[6] == 0 && data[7] == 0 && data[8] == 0 && data[9] == 0:
 		return "BMP"
-	case len(data) >= 12 && string(data[4:8]) == "ftyp":
-		return isoBrand(data)
+	case isoFamily(data) != "":
+		return isoFamily(data)
 	}
 	head := bytes.TrimPrefix(data[:min(len(data), 1024)], []byte("\xef\xbb\xbf"))
 	head = bytes.TrimLeft(head, " \t\r\n")
@@ -96,15 +107,28 @@ func foreignFormat(data []byte) string {
 	return ""
 }
 
-// isoBrand names the ISO base media formats by their major brand.
-func isoBrand(data []byte) string {
-	switch string(data[8:12]) {
+// isoFamily names the ISO base media formats by their brands: the major one, and for the brands AVIF and HEIC have in
+// common those it says it is compatible with.
+func isoFamily(data []byte) string {
+	if len(data) < 16 || string(data[4:8]) != "ftyp" {
+		return ""
+	}
+	major := string(data[8:12])
+	switch major {
 	case "avif", "avis":
 		return "AVIF"
-	case "heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1":
-		return "HEIC"
 	case "crx ":
 		return "Canon CR3 raw"
+	case "heic", "heix", "hevc", "hevx", "heim", "heis":
+		return "HEIC"
+	case "mif1", "msf1", "miaf":
+		end := min(int64(binary.BigEndian.Uint32(data)), int64(len(data)))
+		for at := int64(16); at+4 <= end; at += 4 {
+			if brand := string(data[at : at+4]); brand == "avif" || brand == "avis" {
+				return "AVIF"
+			}
+		}
+		return "HEIC"
 	}
 	return ""
 }

@@ -48,7 +48,7 @@ func (p *Picture) Tags() Tags {
 	return readTags(p.Format, nil, p.Meta)
 }
 
-// ReadTags reads the descriptive metadata of a JPEG, PNG, WebP or TIFF file without decoding its pixels. The
+// ReadTags reads the descriptive metadata of a JPEG, PNG, WebP, TIFF or AVIF file without decoding its pixels. The
 // pixel data need not be whole. A file without any metadata gives zero Tags and no error.
 func ReadTags(data []byte) (Tags, error) {
 	format, e := sniff(data)
@@ -87,6 +87,12 @@ func ReadTags(data []byte) (Tags, error) {
 			return Tags{}, e
 		}
 		m = p.Meta
+	case AVIF:
+		box, e := parseAVIF(data)
+		if e != nil {
+			return Tags{}, e
+		}
+		m = box.metadata(data)
 	}
 	return readTags(format, data, m), nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"image"
 	"io"
 
 	"golang.org/x/image/tiff"
@@ -21,6 +20,7 @@ const (
 	tiffXMP         = 700
 	tiffIPTC        = 33723
 	tiffICC         = 34675
+	tiffPhotoshop   = 34377
 
 	photometricSeparated = 5
 )
@@ -71,10 +71,14 @@ func parseTIFF(data []byte, lim Limits) (*Picture, *Error) {
 		return nil, fail(KindAnimated, "the TIFF holds several pages; export the page to be marked as a file of its own")
 	}
 	p := &Picture{Orientation: exifOrientation(data)}
+	p.order = order
 	p.Meta.XMP, p.Meta.ICC = tiffBytes(data, tiffXMP), tiffBytes(data, tiffICC)
-	if iim := tiffBytes(data, tiffIPTC); iim != nil {
-		p.Meta.IPTC = wrapIPTC(iim)
+	p.Meta.IPTC = tiffBytes(data, tiffPhotoshop)
+	if iim := tiffBytes(data, tiffIPTC); iim != nil && rawIPTC(p.Meta.IPTC) == nil {
+		p.Meta.IPTC = append(wrapIPTC(iim), p.Meta.IPTC...)
 	}
+	p.Meta.EXIF, p.Meta.Blocks = splitTIFF(data, at, order)
+	p.Meta.Density = tiffDensity(data, at, order)
 	return p, nil
 }
 
@@ -130,9 +134,4 @@ func tiffBytes(data []byte, tag uint16) []byte {
 		return nil
 	}
 	return data[from : from+n]
-}
-
-// encodeTIFF writes the pixels, deflated with horizontal prediction, and no metadata.
-func encodeTIFF(w io.Writer, img image.Image) error {
-	return tiff.Encode(w, img, &tiff.Options{Compression: tiff.Deflate, Predictor: true})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // fullTIFF writes a grey 16-bit TIFF by hand: pixels uncompressed, an orientation, XMP, IPTC, ICC and an
-// artist. It is what this package's own writer cannot make.
+// artist. It is independent of this package's own writer.
 func fullTIFF(order binary.ByteOrder, img *image.Gray16, orientation int) []byte {
 	out := []byte("II*\x00\x00\x00\x00\x00")
 	if order == binary.BigEndian {
@@ -62,8 +62,7 @@ func fullTIFF(order binary.ByteOrder, img *image.Gray16, orientation int) []byte
 	return append(out, 0, 0, 0, 0)
 }
 
-// A TIFF's pixels, orientation, tags and blocks are read; converted to PNG they are kept, written as TIFF
-// only the pixels are.
+// A TIFF's pixels, orientation, tags and blocks are read; converted to PNG and written as TIFF they are kept.
 func TestTIFF(t *testing.T) {
 	img := rampGray16(48, 32)
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
@@ -86,8 +85,18 @@ func TestTIFF(t *testing.T) {
 			t.Error("the PNG lost something")
 		}
 		again := mustDecode(t, mustEncode(t, p, EncodeOptions{}))
-		if !cmp.Equal(again.Image, p.Image) || again.Meta.XMP != nil {
-			t.Error("the TIFF is not pixels only")
+		if !cmp.Equal(again.Image, p.Image) || again.Orientation != 1 {
+			t.Error("the TIFF's pixels changed")
+		}
+		if diff := cmp.Diff(p.Meta.Blocks, again.Meta.Blocks); diff != "" || len(p.Meta.Blocks) != 3 {
+			t.Errorf("tags of the TIFF (-want +got):\n%.800s", diff)
+		}
+		if diff := cmp.Diff(want, again.Tags()); diff != "" {
+			t.Errorf("tags after (-want +got):\n%s", diff)
+		}
+		bare := mustDecode(t, mustEncode(t, p, EncodeOptions{StripMetadata: true}))
+		if len(bare.Meta.Blocks) > 0 || bare.Meta.EXIF != nil {
+			t.Error("the stripped TIFF is not pixels only")
 		}
 		for n, data := 8, fullTIFF(order, turned, 6); n < len(data)-4; n += 7 { // the last 4 bytes say "no second page"
 			if _, err := Decode(data[:n], Limits{}); err == nil {

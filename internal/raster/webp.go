@@ -101,6 +101,9 @@ func (p *Picture) parseWebP(chunks []webpChunk, lim Limits) *Error {
 			}
 		case "VP8 ", "VP8L":
 			pixels = true
+			if c.name == "VP8 " {
+				p.vp8 = vp8Quality(c.data)
+			}
 		case "ALPH":
 		default:
 			p.Meta.Blocks = append(p.Meta.Blocks, Block{Name: c.name, Data: c.data, AfterPixels: pixels})
@@ -202,6 +205,9 @@ func clip6(v int32) byte {
 // the order the specification asks: VP8X, ICCP, pixels, EXIF, XMP, unknown chunks.
 func encodeWebP(w io.Writer, p *Picture, img image.Image, opt EncodeOptions) error {
 	b := img.Bounds()
+	if opt.Quality == 0 {
+		opt.Quality = p.vp8
+	}
 	lossless := opt.Lossless || opt.Quality == 0
 	if b.Dx() > webpMaxSide || b.Dy() > webpMaxSide {
 		return fail(KindUnsupported, "%d x %d pixels do not fit a WebP (%d a side); deliver as PNG", b.Dx(), b.Dy(), webpMaxSide)

@@ -95,3 +95,16 @@ func TestWebPEncoderIsNamed(t *testing.T) {
 		t.Errorf("WebPEncoder() = %q", got)
 	}
 }
+
+// A lossy file's quality is found again to within a step, so writing it anew neither swells nor starves it.
+func TestWebPQualityIsKept(t *testing.T) {
+	for _, q := range []int{5, 20, 40, 60, 75, 80, 90, 95, 100} {
+		data := mustEncode(t, &Picture{Image: scene(320, 240)}, EncodeOptions{Format: WebP, Quality: q})
+		p := mustDecode(t, data)
+		again := mustEncode(t, p, EncodeOptions{})
+		t.Logf("quality %d: read as %d, %d bytes, then %d", q, p.vp8, len(data), len(again))
+		if p.vp8 < q-1 || p.vp8 > q+1 {
+			t.Errorf("quality %d read as %d", q, p.vp8)
+		}
+	}
+}
