@@ -5,7 +5,7 @@ TAGS  := -tags nodynamic
 FUZZ  ?= 30s
 BUILD := $(GO) build $(TAGS) -trimpath
 
-.PHONY: help build demo test bench fuzz lint golden clean lab-setup lab lab-questions lab-long
+.PHONY: help build demo test test-setup bench fuzz lint golden clean lab-setup lab lab-questions lab-long
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -17,9 +17,13 @@ build: ## bin/filigrane
 demo: build ## the main job on the real photographs: out/demo/report.html and report.json
 	bin/filigrane demo --force -o out/demo
 
-test: ## all tests, the import law included
+test: test-setup ## all tests, the import law included
 	$(GO) vet $(TAGS) ./...
-	$(GO) test $(TAGS) -timeout 40m ./...
+	FILIGRANE_NEED_TOOLS=1 $(GO) test $(TAGS) -timeout 40m ./...
+
+test-setup: ## install what tests compare metadata with: exiftool
+	@command -v exiftool >/dev/null || { \
+	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq libimage-exiftool-perl; }
 
 bench: ## speed, on one core; figures are compared as ratios within one run
 	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./iscc ./internal/signal ./internal/raster ./internal/demo
