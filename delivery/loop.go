@@ -168,15 +168,19 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		return nil, nil, ref, nil
 	}
 	plain := mark.NewCell(m.profile, m.books, names)
+	h, ref := m.host(host)
+	if ref != nil {
+		return nil, nil, ref, nil
+	}
 	if m.spec.Readable == ReadablePool {
-		img, file, _, ref := m.write(p, host, plain, m.spec.Preset.PSNRDB)
+		img, file, _, ref := m.write(p, h, plain, m.spec.Preset.PSNRDB)
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
 		img.Changes = did
 		return img, file, nil, nil
 	}
-	start, cell, ref := m.gentle(host, plain)
+	start, cell, ref := m.gentle(h, plain)
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
@@ -188,7 +192,7 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		if last != nil {
 			cell = remedy(plain, cell, last, target < m.spec.Preset.PSNRDB)
 		}
-		a, ref := m.attempt(p, host, cell, names, target)
+		a, ref := m.attempt(p, h, cell, names, target)
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
@@ -223,13 +227,13 @@ func (m *marker) stronger(targetDB float64) int {
 // gentle returns the PSNR at which the closed loop starts, and the cell: as they are, or for a picture in which the mark could
 // be seen as much above the preset as it takes to come to goodSSIM, with relief. What is missing to 1 grows
 // with the power of the mark, nearly in proportion.
-func (m *marker) gentle(host image.Image, cell *mark.Cell) (float64, *mark.Cell, *refusal) {
+func (m *marker) gentle(host *measured, cell *mark.Cell) (float64, *mark.Cell, *refusal) {
 	start := m.spec.Preset.PSNRDB + startMarginDB
-	marked, _, ref := m.embed(host, cell, start)
+	marked, _, ref := host.embed(cell, start)
 	if ref != nil {
 		return 0, nil, ref
 	}
-	lost := (1 - signal.SSIM(host, marked)) / (1 - goodSSIM)
+	lost := (1 - signal.SSIM(host.picture, marked)) / (1 - goodSSIM)
 	gentler := math.Round(10*math.Log10(max(lost, 1))/gentleStepDB) * gentleStepDB
 	if gentler == 0 {
 		return start, cell, nil
@@ -237,17 +241,36 @@ func (m *marker) gentle(host image.Image, cell *mark.Cell) (float64, *mark.Cell,
 	return start + min(gentler, mostGentleDB), cell.Scaled(mark.Work, relief), nil
 }
 
-// embed marks a host at a strength.
-func (m *marker) embed(host image.Image, cell *mark.Cell, targetDB float64) (image.Image, embed.Report, *refusal) {
-	marked, rep, err := embed.Mark(host, cell, embed.Options{PSNRDB: targetDB, Resolution: m.spec.Geometry.Resolution})
-	if err == nil {
-		return marked, rep, nil
+// measured is a host and what embed measured of it, once for all attempts.
+type measured struct {
+	picture image.Image
+	host    *embed.Host
+}
+
+func (m *marker) host(picture image.Image) (*measured, *refusal) {
+	h, err := embed.NewHost(picture, m.spec.Geometry.Resolution)
+	if err != nil {
+		return nil, refusedBy(err)
 	}
+	return &measured{picture, h}, nil
+}
+
+// embed marks the host at a strength.
+func (h *measured) embed(cell *mark.Cell, targetDB float64) (image.Image, embed.Report, *refusal) {
+	marked, rep, err := h.host.Mark(cell, targetDB)
+	if err != nil {
+		return nil, rep, refusedBy(err)
+	}
+	return marked, rep, nil
+}
+
+// refusedBy turns what embed refuses into a refusal.
+func refusedBy(err error) *refusal {
 	kind := Clips
 	if e := (*embed.Error)(nil); errors.As(err, &e) && e.Refusal == embed.TooSmall {
 		kind = TooSmall
 	}
-	return nil, rep, refuse(kind, "%s", strings.TrimPrefix(err.Error(), "embed: "))
+	return refuse(kind, "%s", strings.TrimPrefix(err.Error(), "embed: "))
 }
 
 // targets lists the strengths tried, in dB, weakest mark first, the floor last: small steps down to the preset,
@@ -291,7 +314,7 @@ type lack struct {
 
 // attempt marks at one strength, writes the file, reads it back as a stranger would and detects it, in full
 // and as a thumbnail.
-func (m *marker) attempt(p *raster.Picture, host image.Image, cell *mark.Cell, names mark.Names, targetDB float64) (*attempt, *refusal) {
+func (m *marker) attempt(p *raster.Picture, host *measured, cell *mark.Cell, names mark.Names, targetDB float64) (*attempt, *refusal) {
 	img, file, again, ref := m.write(p, host, cell, targetDB)
 	if ref != nil {
 		return nil, ref
@@ -307,8 +330,8 @@ func (m *marker) attempt(p *raster.Picture, host image.Image, cell *mark.Cell, n
 
 // write marks at one strength, writes the file and reads it back: the image with its figures but for the
 // statistics, the file, and the picture re-read.
-func (m *marker) write(p *raster.Picture, host image.Image, cell *mark.Cell, targetDB float64) (*Image, []byte, image.Image, *refusal) {
-	marked, rep, ref := m.embed(host, cell, targetDB)
+func (m *marker) write(p *raster.Picture, host *measured, cell *mark.Cell, targetDB float64) (*Image, []byte, image.Image, *refusal) {
+	marked, rep, ref := host.embed(cell, targetDB)
 	if ref != nil {
 		return nil, nil, nil, ref
 	}
@@ -324,7 +347,7 @@ func (m *marker) write(p *raster.Picture, host image.Image, cell *mark.Cell, tar
 	}
 	return &Image{Width: marked.Bounds().Dx(), Height: marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
 		ISCCImage: iscc.ImageCode(again.Image, iscc.DefaultBits), ISCCInstance: iscc.InstanceCodeOf(file.Bytes()),
-		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host, again.Image), 4), SSIM: round(signal.SSIM(host, again.Image), 6),
+		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host.picture, again.Image), 4), SSIM: round(signal.SSIM(host.picture, again.Image), 6),
 		MarkPSNRDB: round(rep.PSNRDB, 4)}, file.Bytes(), again.Image, nil
 }
 

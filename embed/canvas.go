@@ -1,6 +1,7 @@
 package embed
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image"
 )
@@ -34,100 +35,103 @@ func newCanvas(host image.Image) *canvas {
 	panic(fmt.Sprintf("embed: picture of type %T", host))
 }
 
-// mark writes row y of the copy: source + amplitude * tile, rounded to nearest and clipped.
-func (c *canvas) mark(y int, amp []float32, t *tile, s *stats) {
+// Amplitudes are whole multiples of 2^-ampBits of the reference strength; a change is then a whole number of
+// 2^-changeBits levels. The sums are the same on every platform, and faster than in floating point.
+const (
+	ampBits    = 12
+	changeBits = ampBits + tileBits
+	halfLevel  = 1 << (changeBits - 1)
+)
+
+// mark writes row y of the copy: source + gain * amplitude * tile, rounded to nearest and clipped. Amplitudes are
+// those of the mask.
+func (c *canvas) mark(y int, gain float32, amp []float32, t *tile, s *stats) {
 	src, dst := c.src[y*c.stride:], c.dst[y*c.outRow:]
-	base := int(t.rows[y]) * t.n
+	points, cols := t.row(y), t.cols[:len(amp)]
+	gain *= 1 << ampBits
 	switch {
 	case c.channels == 1 && !c.deep:
-		grey8(src, dst, amp, t.rgb[0][base:base+t.n], t.cols, s)
+		grey8(src[:len(amp)], dst[:len(amp)], gain, amp, points, cols, s)
 	case c.channels == 1:
-		grey16(src, dst, amp, t.rgb[0][base:base+t.n], t.cols, s)
+		grey16(src, dst, gain, amp, points, cols, s)
 	case !c.deep:
-		rows := [3][]float32{t.rgb[0][base : base+t.n], t.rgb[1][base : base+t.n], t.rgb[2][base : base+t.n]}
-		colour8(src, dst, amp, rows, t.cols, s)
+		colour8(src[:4*len(amp)], dst[:4*len(amp)], gain, amp, points, cols, s)
 	default:
-		rows := [3][]float32{t.rgb[0][base : base+t.n], t.rgb[1][base : base+t.n], t.rgb[2][base : base+t.n]}
-		colour16(src, dst, amp, rows, t.cols, s)
+		colour16(src, dst, gain, amp, points, cols, s)
 	}
+	s.samples += c.channels * len(amp)
 }
 
-func colour8(src, dst []uint8, amp []float32, rows [3][]float32, cols []int32, s *stats) {
+// whole rounds an amplitude to the unit of ampBits.
+func whole(amp, gain float32) int32 { return int32(float32(amp*gain) + 0.5) }
+
+// change returns what an amplitude makes of a point of the tile, in levels.
+func change(amp int32, point int16) int64 { return (int64(amp)*int64(point) + halfLevel) >> changeBits }
+
+func colour8(src, dst []uint8, gain float32, amp []float32, points []point, cols []int32, s *stats) {
 	var squares int64
-	clipped := 0
 	cols = cols[:len(amp)]
-	tr, tg, tb := rows[0], rows[1], rows[2]
-	for x, a := range amp {
-		p, q := src[4*x:4*x+4:4*x+4], dst[4*x:4*x+4:4*x+4]
-		q[3] = p[3]
-		if p[3] == 0 {
-			q[0], q[1], q[2] = p[0], p[1], p[2]
+	for x, m := range amp {
+		p, q := binary.LittleEndian.Uint32(src[4*x:]), dst[4*x:4*x+4:4*x+4]
+		if p>>24 == 0 {
+			binary.LittleEndian.PutUint32(q, p)
 			continue
 		}
-		k := cols[x]
-		d0, c0 := add8(p[0], float32(a*tr[k]))
-		d1, c1 := add8(p[1], float32(a*tg[k]))
-		d2, c2 := add8(p[2], float32(a*tb[k]))
-		q[0], q[1], q[2] = uint8(int32(p[0])+d0), uint8(int32(p[1])+d1), uint8(int32(p[2])+d2)
-		squares += int64(d0*d0 + d1*d1 + d2*d2)
-		clipped += c0 + c1 + c2
+		a, t := whole(m, gain), &points[cols[x]]
+		r, g, b := int64(p&255), int64(p>>8&255), int64(p>>16&255)
+		dr, dg, db := change(a, t.r), change(a, t.g), change(a, t.b)
+		if uint64((r+dr)|(g+dg)|(b+db)) > 255 {
+			dr, dg, db = s.clip8(r, dr), s.clip8(g, dg), s.clip8(b, db)
+		}
+		squares += dr*dr + dg*dg + db*db
+		binary.LittleEndian.PutUint32(q, uint32(r+dr)|uint32(g+dg)<<8|uint32(b+db)<<16|p&0xff000000)
 	}
 	s.squares += float64(squares)
-	s.samples += 3 * len(amp)
-	s.clipped += clipped
 }
 
-func grey8(src, dst []uint8, amp, row []float32, cols []int32, s *stats) {
+func grey8(src, dst []uint8, gain float32, amp []float32, points []point, cols []int32, s *stats) {
 	var squares int64
-	for x, a := range amp {
-		d, clip := add8(src[x], float32(a*row[cols[x]]))
-		dst[x] = uint8(int32(src[x]) + d)
-		squares += int64(d * d)
-		s.clipped += clip
+	for x, m := range amp {
+		v := int64(src[x])
+		d := s.clip8(v, change(whole(m, gain), points[cols[x]].r))
+		dst[x] = uint8(v + d)
+		squares += d * d
 	}
 	s.squares += float64(squares)
-	s.samples += len(amp)
 }
 
-func colour16(src, dst []uint8, amp []float32, rows [3][]float32, cols []int32, s *stats) {
-	for x, a := range amp {
+func colour16(src, dst []uint8, gain float32, amp []float32, points []point, cols []int32, s *stats) {
+	for x, m := range amp {
 		p, q := src[8*x:8*x+8:8*x+8], dst[8*x:8*x+8:8*x+8]
 		copy(q, p)
 		if p[6] == 0 && p[7] == 0 {
 			continue
 		}
-		k := cols[x]
-		for ch := range rows {
-			add16(p[2*ch:2*ch+2], q[2*ch:2*ch+2], float32(a*rows[ch][k]), s)
+		a, t := whole(m, gain), points[cols[x]]
+		for ch, v := range [3]int16{t.r, t.g, t.b} {
+			add16(p[2*ch:2*ch+2], q[2*ch:2*ch+2], a, v, s)
 		}
 	}
-	s.samples += 3 * len(amp)
 }
 
-func grey16(src, dst []uint8, amp, row []float32, cols []int32, s *stats) {
-	for x, a := range amp {
-		add16(src[2*x:2*x+2], dst[2*x:2*x+2], float32(a*row[cols[x]]), s)
+func grey16(src, dst []uint8, gain float32, amp []float32, points []point, cols []int32, s *stats) {
+	for x, m := range amp {
+		add16(src[2*x:2*x+2], dst[2*x:2*x+2], whole(m, gain), points[cols[x]].r, s)
 	}
-	s.samples += len(amp)
 }
 
-// add8 returns the change from v to round(v + d), clipped, and 1 if it was clipped. v is whole, so
-// rounding the sum is rounding d.
-func add8(v uint8, d float32) (int32, int) {
-	r := int32(d+1024.5) - 1024 // floor(d + 1/2) for |d| < 1024
-	if t := int32(v) + r; t < 0 {
-		return -int32(v), 1
-	} else if t > 255 {
-		return 255 - int32(v), 1
-	}
-	return r, 0
+// clip8 returns the change d, cut off where it would take v beyond 0 or 255, and counts that. It has no branches:
+// which samples of a dark background clip, no processor foresees.
+func (s *stats) clip8(v, d int64) int64 {
+	t := v + d
+	s.clipped += int(uint64(t|(255-t)) >> 63)
+	return min(max(t, 0), 255) - v
 }
 
-// add16 writes round(v + 257 d), clipped, for big-endian samples.
-func add16(src, dst []uint8, d float32, s *stats) {
-	v := int32(src[0])<<8 | int32(src[1])
-	r := int32(float32(d*257)+262144.5) - 262144
-	t := v + r
+// add16 writes v + 257 times the change, rounded and clipped, for big-endian samples.
+func add16(src, dst []uint8, amp int32, point int16, s *stats) {
+	v := int64(src[0])<<8 | int64(src[1])
+	t := v + (257*int64(amp)*int64(point)+halfLevel)>>changeBits
 	if t < 0 || t > 65535 {
 		s.clipped++
 		t = min(max(t, 0), 65535)

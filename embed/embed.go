@@ -45,11 +45,15 @@ const maxClipped = 0.25
 // maxOffDB is how far, in dB, a mark may be from the strength asked for.
 const maxOffDB = 0.5
 
-// How often the gain is corrected. Four times is enough for the marks in use; above 54 dB, where most samples round
-// to no change at all, the correction is slow, and more are made before the host is refused.
+// How the gain is settled: first on some rows, then on all, once or twice. Above 54 dB, where most samples round to
+// no change at all, the correction is slow, and more are made before the host is refused.
 const (
+	closeDB     = 0.02 // so near to the strength asked for no gain is corrected
+	nearDB      = 0.15 // so near to it one correction suffices
 	usualPasses = 4
 	mostPasses  = 12
+	sampleRows  = 96 // so many rows are measured first, or one in sampleStep where that is more
+	sampleStep  = 16
 )
 
 // Options say how strong a mark is and how large its cell.
@@ -73,59 +77,140 @@ type Report struct {
 // The host is not changed. Alpha is kept; fully transparent pixels are left alone. Types are those of
 // signal.LumaChroma, others panic. Errors are *Error.
 func Mark(host image.Image, cell *mark.Cell, opt Options) (image.Image, Report, error) {
-	b := host.Bounds()
+	h, err := NewHost(host, opt.Resolution)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	return h.Mark(cell, opt.PSNRDB)
+}
+
+// Host is a picture that has been measured, to be marked any number of times, at several strengths or with
+// several cells. Each mark is that of [Mark]. One goroutine may use it at a time; the picture must not change.
+type Host struct {
+	img    image.Image
+	w, h   int
+	length float64 // of the cell, pixels
+	mask   *mask
+	cell   *mark.Cell // the last one, and its tile
+	tile   *tile
+}
+
+// NewHost measures where a picture can hide a mark. The resolution is that of Options. Types are those of
+// signal.LumaChroma, others panic. The error is an *Error: the picture is too small.
+func NewHost(img image.Image, resolution int) (*Host, error) {
+	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
 	if min(w, h) < MinSide {
-		return nil, Report{}, refuse(TooSmall, "%d x %d pixels is too small for a mark; the short side must be at least %d", w, h, MinSide)
+		return nil, refuse(TooSmall, "%d x %d pixels is too small for a mark; the short side must be at least %d", w, h, MinSide)
 	}
 	length := float64(mark.CellSize)
-	if opt.Resolution > 0 {
-		length = mark.CellSize * float64(min(w, h)) / float64(opt.Resolution)
+	if resolution > 0 {
+		length = mark.CellSize * float64(min(w, h)) / float64(resolution)
 	}
-	luma, _, _ := signal.LumaChroma(host)
-	pic := newCanvas(host)
-	j := &job{mask: newMask(luma), tile: newTile(cell, length, w, h, pic.channels), canvas: pic, w: w, h: h}
-	rep := Report{CellPx: length}
-	gain := float32(math.Pow(10, (mark.Reference-opt.PSNRDB)/20))
-	gain, stats := j.settle(gain, opt.PSNRDB)
-	rep.Gain, rep.PSNRDB, rep.Clipped = float64(gain), stats.psnr(), stats.clippedShare()
+	return &Host{img: img, w: w, h: h, length: length, mask: measure(img, w, h, length)}, nil
+}
+
+// GentlerDB says by how much more than the PSNR asked for, in dB, the mark must have to be seen no more easily than in a
+// rough picture: 0 or more, from what the picture holds. Mark does not add it; its callers decide.
+func (h *Host) GentlerDB() float64 { return h.mask.gentlerDB }
+
+// measure makes the mask of a picture row by row: no plane of luma is kept.
+func measure(img image.Image, w, h int, length float64) *mask {
+	b := newMaskBuilder(w, h, max(maskBlock, int(math.Round(maskBlock*length/mark.CellSize))))
+	row := make([]float32, w)
+	for y := range h {
+		signal.LumaRow(row, img, y)
+		b.add(row)
+	}
+	return b.mask()
+}
+
+// Mark returns the picture with a cell added at the PSNR given, in dB. See the function of that name.
+func (h *Host) Mark(cell *mark.Cell, psnrDB float64) (image.Image, Report, error) {
+	pic := newCanvas(h.img)
+	if h.cell != cell {
+		h.cell, h.tile = cell, newTile(cell, h.length, h.w, h.h, pic.channels)
+	}
+	j := &job{h, pic}
+	gain, stats := j.settle(quantise(math.Pow(10, (mark.Reference-psnrDB)/20)), psnrDB)
+	rep := Report{CellPx: h.length, Gain: float64(gain), PSNRDB: stats.psnr(), Clipped: stats.clippedShare()}
 	if rep.Clipped > maxClipped {
 		return nil, rep, refuse(Clips, "%.0f %% of the samples meet the end of the scale: a flat page, black or white, cannot carry a mark; leave it out of the delivery", 100*rep.Clipped)
 	}
-	if math.Abs(rep.PSNRDB-opt.PSNRDB) > maxOffDB {
-		return nil, rep, refuse(Unreachable, "%.1f dB cannot be reached: the image stays at %.1f dB because its samples clip or round away", opt.PSNRDB, rep.PSNRDB)
+	if math.Abs(rep.PSNRDB-psnrDB) > maxOffDB {
+		return nil, rep, refuse(Unreachable, "%.1f dB cannot be reached: the image stays at %.1f dB because its samples clip or round away", psnrDB, rep.PSNRDB)
 	}
 	return pic.out, rep, nil
 }
 
-// job is one host being marked.
+// job is one host being marked once.
 type job struct {
-	mask   *mask
-	tile   *tile
+	*Host
 	canvas *canvas
-	w, h   int
 }
 
-// settle finds the gain that gives the wanted PSNR after rounding and clipping, first on every eighth
-// row, then on all, and leaves the marked image in the canvas.
+// settle finds the gain that gives the wanted PSNR after rounding and clipping, first on a sample of the rows, then
+// on all, and leaves the marked image in the canvas. The figures it returns are those of all rows.
 func (j *job) settle(gain float32, psnrDB float64) (float32, stats) {
-	gain = correct(gain, j.pass(gain, 8), psnrDB)
-	var s stats
+	gain = j.estimate(gain, psnrDB)
+	amp := make([]float32, j.w)
 	for pass := 1; ; pass++ {
-		s = j.pass(gain, 1)
+		s := stats{deep: j.canvas.deep}
+		for y := range j.h {
+			j.mask.row(y, amp)
+			j.canvas.mark(y, gain, amp, j.tile, &s)
+		}
 		next, off := correct(gain, s, psnrDB), math.Abs(s.psnr()-psnrDB)
-		if off < 0.01 || next == gain || pass >= usualPasses && off <= maxOffDB || pass >= mostPasses {
-			break
+		if off < closeDB || next == gain || pass >= usualPasses && off <= maxOffDB || pass >= mostPasses {
+			return gain, s
 		}
 		gain = next
 	}
-	return gain, s
 }
 
-// correct returns the gain that would have met the target had the error been proportional to it. The
-// rounding of samples to whole levels adds 1/12 level^2 whatever the gain.
+// estimate finds the gain that would do by a sample of the rows, and first by a quarter of that.
+func (j *job) estimate(gain float32, psnrDB float64) float32 {
+	rows := sample(j.h)
+	amp := make([]float32, len(rows)*j.w)
+	for i, y := range rows {
+		j.mask.row(y, amp[i*j.w:(i+1)*j.w])
+	}
+	mean := j.tile.meanPower()
+	for _, step := range []int{4, 1} {
+		for range mostPasses {
+			s := stats{deep: j.canvas.deep}
+			power := 0.0
+			for i := 0; i < len(rows); i += step {
+				j.canvas.mark(rows[i], gain, amp[i*j.w:(i+1)*j.w], j.tile, &s)
+				power += j.tile.power[j.tile.rows[rows[i]]]
+			}
+			if power > 0 {
+				s.weigh(mean * float64((len(rows)+step-1)/step) / power)
+			}
+			was := gain
+			gain = correct(gain, s, psnrDB)
+			if math.Abs(s.psnr()-psnrDB) < nearDB || gain == was {
+				break
+			}
+		}
+	}
+	return gain
+}
+
+// sample returns rows at equal distances out of h.
+func sample(h int) []int {
+	rows := make([]int, min(max(sampleRows, h/sampleStep), h))
+	for k := range rows {
+		rows[k] = (2*k + 1) * h / (2 * len(rows))
+	}
+	return rows
+}
+
+// rounding is what rounding to whole levels adds to the mean square, in levels^2, whatever the gain.
+const rounding = 1.0 / 12
+
+// correct returns the gain that would have met the target had the error, but for its rounding, been proportional to it.
 func correct(gain float32, s stats, psnrDB float64) float32 {
-	const rounding = 1.0 / 12
 	want := float64(255 * 255 * math.Pow(10, -psnrDB/10))
 	have := s.meanSquare()
 	if s.deep {
@@ -150,20 +235,18 @@ type stats struct {
 
 func (s stats) meanSquare() float64 { return s.squares / float64(max(1, s.samples)) }
 
+// weigh makes the sums what they would be had the tile been as strong, factor times in power, as it is on the whole:
+// few rows of the picture fall on strong and weak rows of the tile unevenly.
+func (s *stats) weigh(factor float64) {
+	still := rounding * float64(s.samples)
+	if s.deep {
+		still = 0
+	}
+	if s.squares > still {
+		s.squares = still + float64((s.squares-still)*factor)
+	}
+}
+
 func (s stats) psnr() float64 { return 10 * math.Log10(255*255/math.Max(s.meanSquare(), 1e-12)) }
 
 func (s stats) clippedShare() float64 { return float64(s.clipped) / float64(max(1, s.samples)) }
-
-// pass marks every step-th row with the given gain.
-func (j *job) pass(gain float32, step int) stats {
-	s := stats{deep: j.canvas.deep}
-	amp := make([]float32, j.w)
-	for y := 0; y < j.h; y += step {
-		j.mask.row(y, amp)
-		for x := range amp {
-			amp[x] *= gain
-		}
-		j.canvas.mark(y, amp, j.tile, &s)
-	}
-	return s
-}

@@ -44,6 +44,37 @@ func TestMarkMeetsItsPSNR(t *testing.T) {
 	}
 }
 
+// TestHostMarksAsMark: a host measured once gives, whatever was marked before, the pixels and figures of a fresh one, at
+// sizes whose cells are whole numbers of pixels long and others.
+func TestHostMarksAsMark(t *testing.T) {
+	cells := []*mark.Cell{cell(t), cell(t).Scaled(mark.Work, 1.5)}
+	for _, resolution := range []int{0, 300, 1000} {
+		img := testphotos.Square(t, "flowers/marigold.jpg", 500)
+		host, err := embed.NewHost(img, resolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, db := range []float64{45, 38, 42} {
+			for i, c := range cells {
+				want, wantRep, err := embed.Mark(img, c, embed.Options{PSNRDB: db, Resolution: resolution})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, rep, err := host.Mark(c, db)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rep != wantRep || !bytes.Equal(got.(*image.NRGBA).Pix, want.(*image.NRGBA).Pix) {
+					t.Errorf("resolution %d, %v dB, cell %d: %+v, alone %+v", resolution, db, i, rep, wantRep)
+				}
+				if math.Abs(rep.PSNRDB-db) > 0.05 || math.Abs(rep.PSNRDB-signal.PSNR(img, got)) > 1e-9 {
+					t.Errorf("resolution %d: asked for %v dB, reported %.3f, got %.3f", resolution, db, rep.PSNRDB, signal.PSNR(img, got))
+				}
+			}
+		}
+	}
+}
+
 // convert draws a photograph into each of the four types a host may have.
 func hosts(t *testing.T) map[string]image.Image {
 	src := testphotos.Square(t, "flowers/marigold.jpg", 256)

@@ -218,27 +218,10 @@ func (d *detector) options(resolution int) detect.Options {
 // each reads every picture by itself, several at once, and prints the answers in order.
 func (d *detector) each(all []input) error {
 	bar := d.progress("reading", len(all))
-	type numbered struct {
-		i int
-		a *detection
-	}
-	ready := make(chan numbered)
-	go func() {
-		defer close(ready)
-		eachOf(d.ctx, d.jobs(), len(all), func(i int) { ready <- numbered{i, d.one(all[i])} })
-	}()
-	waiting := map[int]*detection{}
-	next := 0
-	var err error
-	for r := range ready { // to the end also after an error, or readers would hang
+	err := inOrder(d.ctx, d.jobs(), len(all), func(i int) *detection { return d.one(all[i]) }, func(_ int, a *detection) error {
 		bar.add(1)
-		waiting[r.i] = r.a
-		for a, ok := waiting[next]; ok && err == nil; a, ok = waiting[next] {
-			err = d.print(a)
-			delete(waiting, next)
-			next++
-		}
-	}
+		return d.print(a)
+	})
 	bar.done()
 	if err != nil {
 		return err

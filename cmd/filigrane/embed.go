@@ -61,11 +61,14 @@ type embedCmd struct {
 	Resolution int    `short:"r" default:"1024" placeholder:"R" help:"The short side, in pixels, at which the trainer will see the picture. Default ${default}."`
 	Format     string `default:"auto" enum:"auto,source,png,jpeg,webp,tiff" help:"auto (from OUT's ending, else as the source), source, png, jpeg, webp (lossless) or tiff."`
 	Quality    int    `default:"0" placeholder:"Q" help:"JPEG quality 1 to 100 instead of the source's."`
+	MaxPixels  int64  `default:"250000000" placeholder:"N" help:"Refuse pictures of more pixels than that. Default ${default}."`
 }
 
 // Help gives an example.
 func (embedCmd) Help() string {
-	return `Marks pictures outside a delivery. Format, quality and metadata stay as they were. What was written is read back and detected; a picture whose mark cannot be found is marked more strongly, down to 38 dB, and refused if that does not help. The path of the key is kept in the workspace, so that 'detect' finds it.
+	return `Marks pictures outside a delivery. Format, quality and metadata stay as they were. What was written is read back and detected, at the size the trainer will see or up to twice that; a picture whose mark cannot be found is marked more strongly, down to 38 dB, and refused if that does not help. The path of the key is kept in the workspace, so that 'detect' finds it.
+
+Pictures are worked on whole, as many at once as --jobs says. A JPEG takes 10 to 16 bytes of memory a pixel: 280 MB for 24 megapixels, 1 GB for 100; a progressive one up to 20, and samples of 16 bits twice as much. --max-pixels refuses by name (too_large) what would not fit.
 
 Example: filigrane embed lake.jpg -o marked/lake.jpg --concept semantic/lakes`
 }
@@ -117,6 +120,8 @@ type embedder struct {
 	inputs []input
 	isDir  bool // OUT is a folder
 	taken  map[string]string
+
+	targets turns
 }
 
 // Run marks every input.
@@ -125,36 +130,53 @@ func (c *embedCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	bar := s.progress("marking", len(e.inputs))
+	return e.each()
+}
+
+// marked is what became of one input.
+type marked struct {
+	rep  *embedJSON
+	note string
+	err  error
+}
+
+// each marks the inputs, several at once, and reports them in order.
+func (e *embedder) each() error {
+	bar := e.progress("marking", len(e.inputs))
 	failed := 0
-	for _, in := range e.inputs {
-		if err := s.ctx.Err(); err != nil {
-			bar.done()
-			return err
-		}
-		rep, err := e.one(in)
+	err := inOrder(e.ctx, e.jobs(), len(e.inputs), e.one, func(i int, m marked) error {
 		bar.add(1)
-		switch {
-		case err != nil && otherFile(in, err):
-			s.note("%s is no picture; left out", in.path)
-			continue
-		case err != nil && codeOf(err) == exitInternal:
-			bar.done()
-			return err
-		case err != nil:
-			failed++
-			rep = &embedJSON{File: in.path, Error: errorOf(err)}
-			s.note("%s: %s", in.path, rep.Error.Detail)
-		}
-		if err := s.emit(rep); err != nil {
-			return err
-		}
-	}
+		return e.report(e.inputs[i], m, &failed)
+	})
 	bar.done()
-	if failed > 0 {
+	switch {
+	case err != nil:
+		return err
+	case e.ctx.Err() != nil:
+		return e.ctx.Err()
+	case failed > 0:
 		return errTold
 	}
 	return nil
+}
+
+// report prints what became of an input. An error that is not the input's own ends the run.
+func (e *embedder) report(in input, m marked, failed *int) error {
+	if m.note != "" {
+		e.note("%s: %s", in.path, m.note)
+	}
+	switch {
+	case m.err != nil && otherFile(in, m.err):
+		e.note("%s is no picture; left out", in.path)
+		return nil
+	case m.err != nil && codeOf(m.err) == exitInternal:
+		return m.err
+	case m.err != nil:
+		*failed++
+		m.rep = &embedJSON{File: in.path, Error: errorOf(m.err)}
+		e.note("%s: %s", in.path, m.rep.Error.Detail)
+	}
+	return e.emit(m.rep)
 }
 
 // prepare checks all flags, and keeps the key's path in the workspace before the first mark is made.
@@ -167,14 +189,15 @@ func (c *embedCmd) prepare(s *session) (*embedder, error) {
 	if e.preset, err = mark.PresetByName(c.Preset); err != nil {
 		return nil, inputError{err}
 	}
-	if c.Resolution < mark.CellSize || c.Quality < 0 || c.Quality > 100 || len(c.Concept) > mark.MaxSuperposed {
-		return nil, badInput("out of range: --resolution is at least %d, --quality 1 to 100, at most %d concepts", mark.CellSize, mark.MaxSuperposed)
+	if c.Resolution < mark.CellSize || c.MaxPixels < 1 || c.Quality < 0 || c.Quality > 100 || len(c.Concept) > mark.MaxSuperposed {
+		return nil, badInput("out of range: --resolution is at least %d, --max-pixels 1, --quality 1 to 100, at most %d concepts", mark.CellSize, mark.MaxSuperposed)
 	}
 	info, err := os.Stat(c.Output)
 	e.isDir = err == nil && info.IsDir() || len(e.inputs) > 1 || e.inputs[0].found || strings.HasSuffix(c.Output, "/")
 	if e.isDir && err == nil && !info.IsDir() {
 		return nil, badInput("-o %s is a file, but there are several inputs; name a folder", c.Output)
 	}
+	e.targets = newTurns(len(e.inputs))
 	ws, release, err := s.locked()
 	if err != nil {
 		return nil, err
@@ -219,16 +242,26 @@ func (e *embedder) names(ws *registry.Registry) (err error) {
 }
 
 // one marks one picture.
-func (e *embedder) one(in input) (*embedJSON, error) {
+func (e *embedder) one(i int) (m marked) {
+	defer e.targets.pass(i)
+	m.rep, m.err = e.mark(i, &m.note)
+	return m
+}
+
+func (e *embedder) mark(i int, note *string) (*embedJSON, error) {
+	in := e.inputs[i]
 	data, err := e.read(in)
 	if err != nil {
 		return nil, err
 	}
-	p, err := raster.Decode(data, raster.DefaultLimits())
+	p, err := raster.Decode(data, raster.Limits{MaxPixels: e.cmd.MaxPixels})
 	if err != nil {
 		return nil, err
 	}
+	reclaim(p.Image)
+	e.targets.wait(i)
 	out, opt, err := e.target(in, p)
+	e.targets.pass(i)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +279,7 @@ func (e *embedder) one(in input) (*embedJSON, error) {
 		rep.Work = &work
 	}
 	if len(list) == 0 && work.Number == 0 {
-		e.note("%s: neither a concept nor a work: only the delivery can be found in it", in.path)
+		*note = "neither a concept nor a work: only the delivery can be found in it"
 	}
 	file, err := e.loop(p, opt, rep)
 	if err != nil {
@@ -266,6 +299,35 @@ func (e *embedder) one(in input) (*embedJSON, error) {
 		return rep, registry.WriteFile(out+sidecarSuffix, text, 0o644)
 	}
 	return rep, nil
+}
+
+// turns lets the inputs choose their outputs in order, so that of two that want the same one it is always the second
+// that is refused.
+type turns []chan struct{}
+
+func newTurns(n int) turns {
+	t := make(turns, n)
+	for i := range t {
+		t[i] = make(chan struct{})
+	}
+	return t
+}
+
+// wait returns once all before i have passed.
+func (t turns) wait(i int) {
+	if i > 0 {
+		<-t[i-1]
+	}
+}
+
+// pass lets the next one choose once all before i have passed. It may be called again.
+func (t turns) pass(i int) {
+	select {
+	case <-t[i]:
+	default:
+		t.wait(i)
+		close(t[i])
+	}
 }
 
 const sidecarSuffix = ".filigrane.json"
@@ -428,39 +490,53 @@ func (e *embedder) loop(p *raster.Picture, opt raster.EncodeOptions, rep *embedJ
 		n.Work = rep.Work.Number
 	}
 	cell := mark.NewCell(mark.Profile1(), e.books, n)
-	host := p.Image
+	host, err := embed.NewHost(p.Image, e.cmd.Resolution)
+	if err != nil {
+		return nil, badInput("%s", strings.TrimPrefix(err.Error(), "embed: "))
+	}
 	last := "the mark was not found"
 	for db := e.preset.PSNRDB; db >= mark.FloorPSNR; db-- {
 		rep.Attempts++
-		marked, er, err := embed.Mark(host, cell, embed.Options{PSNRDB: db, Resolution: e.cmd.Resolution})
-		if err != nil {
-			return nil, badInput("%s", strings.TrimPrefix(err.Error(), "embed: "))
-		}
-		out := *p
-		out.Image = marked
-		var file bytes.Buffer
-		if err := raster.Encode(&file, &out, opt); err != nil {
-			return nil, err
-		}
-		again, err := raster.Decode(file.Bytes(), raster.DefaultLimits())
+		file, er, err := e.write(p, host, cell, db, opt)
 		if err != nil {
 			return nil, err
 		}
-		reading, err := e.reader.Read(again.Image)
+		again, err := raster.Decode(file, raster.Limits{MaxPixels: e.cmd.MaxPixels})
+		if err != nil {
+			return nil, err
+		}
+		reclaim(p.Image)
+		reading, err := e.reader.Read(seenAt(again.Image, e.cmd.Resolution))
 		if err != nil {
 			return nil, inputError{err}
 		}
 		if last = missing(&reading, n); last == "" {
-			rep.Embedding, rep.Format, rep.Bytes = &er, string(again.Format), file.Len()
-			rep.PSNRDB, rep.SSIM = signal.PSNR(host, again.Image), signal.SSIM(host, again.Image)
+			rep.Embedding, rep.Format, rep.Bytes = &er, string(again.Format), len(file)
+			rep.PSNRDB, rep.SSIM = signal.PSNR(p.Image, again.Image), signal.SSIM(p.Image, again.Image)
 			rep.Verified = &verifiedJSON{DeliveryT: reading.Delivery.T, Concepts: notNil(reading.Concepts)}
 			if reading.WorkFound() {
 				rep.Verified.Work = &reading.Work
 			}
-			return file.Bytes(), nil
+			return file, nil
 		}
 	}
 	return nil, badInput("at %.0f dB, the floor, %s; nothing was written: the picture may be too even or too small, or its format too lossy", mark.FloorPSNR, last)
+}
+
+// write marks a picture at a strength and gives the file. The marked picture is not kept.
+func (e *embedder) write(p *raster.Picture, host *embed.Host, cell *mark.Cell, db float64, opt raster.EncodeOptions) ([]byte, embed.Report, error) {
+	reclaim(p.Image)
+	marked, rep, err := host.Mark(cell, db)
+	if err != nil {
+		return nil, rep, badInput("%s", strings.TrimPrefix(err.Error(), "embed: "))
+	}
+	out := *p
+	out.Image = marked
+	var file bytes.Buffer
+	err = raster.Encode(&file, &out, opt)
+	out.Image = nil
+	reclaim(p.Image)
+	return file.Bytes(), rep, err
 }
 
 // alwaysNamed is how many concepts one picture must name by itself. With more, their shares of the lattice are

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
@@ -173,50 +171,23 @@ func (c *importCmd) readAll(s *session, ws *registry.Registry, root string, file
 	todo := m.todo(files)
 	bar := s.progress("reading pictures", len(todo))
 	defer bar.done()
-	results := make(chan result)
-	go func() {
-		defer close(results)
-		eachOf(s.ctx, s.jobs(), len(todo), func(i int) { results <- readWork(todo[i]) })
-	}()
 	saved := time.Now()
-	var err error
-	for r := range results { // to the end also after an error, or readers would hang
+	err := inOrder(s.ctx, s.jobs(), len(todo), func(i int) result { return readWork(todo[i]) }, func(_ int, r result) error {
 		bar.add(1)
 		m.take(r)
-		if err == nil && time.Since(saved) >= c.saveEvery {
-			if err = ws.SetRoot(root); err == nil {
-				err = ws.SaveRecords(m.records(false))
-			}
-			saved = time.Now()
+		if time.Since(saved) < c.saveEvery {
+			return nil
 		}
-	}
+		saved = time.Now()
+		if err := ws.SetRoot(root); err != nil {
+			return err
+		}
+		return ws.SaveRecords(m.records(false))
+	})
 	if err == nil {
 		err = s.ctx.Err()
 	}
 	return err
-}
-
-// eachOf calls do for 0 to n-1 by the given number of goroutines, until all are done or ctx ends.
-func eachOf(ctx context.Context, workers, n int, do func(i int)) {
-	next := make(chan int)
-	var wait sync.WaitGroup
-	for range min(workers, n) {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			for i := range next {
-				do(i)
-			}
-		}()
-	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
-	wait.Wait()
 }
 
 // finish saves, joins the table and prints the report.

