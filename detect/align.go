@@ -293,6 +293,16 @@ func (r *Reader) align(ms []*material, f *folder) *alignments {
 	return a
 }
 
+// chosen lists the alignments to be read, in the order of choosers; those that there are not have no frames.
+func (a *alignments) chosen() []*chosen {
+	delivered := &chosen{}
+	if !a.sure() && a.byPilot.hypothesis.frames != nil {
+		delivered.hypothesis, delivered.ms = a.likely(a.ms)[0], a.ms
+		delivered.describe()
+	}
+	return []*chosen{&a.byPilot, &a.byDelivery, delivered}
+}
+
 // shapes tries the frames the comb puts forward and the usual scales, until the pilot is significant.
 func (a *alignments) shapes() {
 	r, ms, f := a.Reader, a.ms, a.f

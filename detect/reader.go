@@ -130,7 +130,7 @@ func (r *Reader) trials() Trials {
 	if len(r.opt.Catalogue) > 0 {
 		concepts = len(r.opt.Catalogue)
 	}
-	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: 2, Concepts: concepts, Works: mark.MaxWorks, WorkPlaces: workPlaces, Frames: r.sizes(), Combed: r.combed()}
+	return Trials{Keys: r.opt.Keys, Lattices: int(mark.Lattices), Choosers: len(choosers), Concepts: concepts, Works: mark.MaxWorks, WorkPlaces: workPlaces, Frames: r.sizes(), Combed: r.combed()}
 }
 
 // Thresholds returns the T at which this reader names a codeword of each kind.
@@ -146,35 +146,39 @@ func (r *Reader) read(ms []*material, others *Others) Reading {
 	nothing := finding(0, 0, 1) // what a uniform picture, in which nothing repeats, is left with
 	out.Delivery, out.Best, out.Work = nothing, nothing, nothing
 	var seen []Alignment
-	for i, c := range []*chosen{&a.byPilot, &a.byDelivery} {
+	for i, c := range a.chosen() {
 		if c.hypothesis.frames == nil {
 			continue // nothing repeats at all: a uniform picture
 		}
-		if c.spectrum == nil {
-			c.spectrum = f.fold(c.ms, c.hypothesis.frames, false)
-		}
-		chooser := []Chooser{ByPilot, ByDelivery}[i]
-		if chooser == ByDelivery && len(seen) > 0 && sameForConcepts(seen[0], c.alignment) {
+		if slices.ContainsFunc(seen, func(b Alignment) bool { return sameForConcepts(b, c.alignment) }) {
 			continue
 		}
 		seen = append(seen, c.alignment)
+		if c.spectrum == nil {
+			c.spectrum = f.fold(c.ms, c.hypothesis.frames, false)
+		}
 		var contrast *spectrum
 		if others != nil {
 			contrast = c.spectrum.contrast(others.fold(r, c.hypothesis, f))
 			out.Against = len(others.ms)
 		}
-		read := r.readAt(c.spectrum, contrast, c.alignment, chooser, out.Trials)
-		read.frame = c.hypothesis.frames[0]
-		if piece := c.ms[0]; piece.at != (image.Rectangle{}) {
-			read.Piece = &Piece{piece.at.Min.X, piece.at.Min.Y, piece.w, piece.h}
-			x, y := piece.shifted(read.frame, read.Alignment.ShiftX, read.Alignment.ShiftY, 1)
-			read.Alignment.ShiftX, read.Alignment.ShiftY = wrap(x), wrap(y)
-		}
+		read := r.readAt(c.spectrum, contrast, c.alignment, choosers[i], out.Trials)
+		read.place(c)
 		out.merge(read)
 	}
 	out.decide()
 	out.Detectable = r.detectable(out.spectrum, out.contrast, out.Trials)
 	return out
+}
+
+// place says where in the picture a reading was made.
+func (r *Reading) place(c *chosen) {
+	r.frame = c.hypothesis.frames[0]
+	if piece := c.ms[0]; piece.at != (image.Rectangle{}) {
+		r.Piece = &Piece{piece.at.Min.X, piece.at.Min.Y, piece.w, piece.h}
+		x, y := piece.shifted(r.frame, r.Alignment.ShiftX, r.Alignment.ShiftY, 1)
+		r.Alignment.ShiftX, r.Alignment.ShiftY = wrap(x), wrap(y)
+	}
 }
 
 // sameForConcepts says whether two alignments differ by less than a pilot's error for lattice C, which

@@ -23,7 +23,12 @@ const (
 	// ByDelivery alignments were chosen by the delivery's codeword of lattice C: its own test counts every
 	// alignment, those of concepts and works none.
 	ByDelivery Chooser = "delivery codeword"
+	// AsDelivered is the alignment of the file that was delivered, resized: nothing chose it. It is read where the pilot is not
+	// significant, since whoever averages files can take the pilot out, and cannot take the works out.
+	AsDelivered Chooser = "as delivered"
 )
+
+var choosers = [...]Chooser{ByPilot, ByDelivery, AsDelivered}
 
 // Trials is M itemised: everything that could have been named.
 type Trials struct {
