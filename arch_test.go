@@ -39,6 +39,7 @@ var law = map[string]struct {
 	"internal/registry":        {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":          {},
 	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
+	"internal/bench/adversary": {may: []string{"mark", "embed", "detect", "internal/signal", "iscc"}},
 	"delivery":                 {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
 	"lab":                      {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",

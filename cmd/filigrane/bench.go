@@ -15,7 +15,10 @@ import (
 
 // benchCmd is "filigrane bench".
 type benchCmd struct {
-	Null benchNullCmd `cmd:"" help:"Test unmarked pictures under keys that were never embedded."`
+	Null       benchNullCmd       `cmd:"" help:"Test unmarked pictures under keys that were never embedded."`
+	Robustness benchRobustnessCmd `cmd:"" help:"Read marked photographs after edits, and unmarked ones too."`
+	Attacks    benchAttacksCmd    `cmd:"" help:"Try to remove, forge and copy marks on real photographs."`
+	Calibrate  benchCalibrateCmd  `cmd:"" help:"Hold claimed error rates against chance, and measure how weak a mark is found."`
 }
 
 // benchNullCmd is "filigrane bench null".

@@ -2,7 +2,9 @@
 // picture on its way into a training set, and what somebody does who would rather not find a mark.
 //
 // [Ladder] is the list the published robustness figures are made with; its names and its order are
-// part of those figures. [ExtraEdits] and [Blend50] are for wider tests.
+// part of those figures. [PeersLadder] holds the edits other watermarks were measured with, under the
+// names they have there. [DeepEdits] and [Collage] change the geometry in ways that have to be searched
+// for. [ExtraEdits] and [Blend50] are for wider tests.
 //
 // An edit is a pure function of a picture and a seed. It takes *image.NRGBA, *image.NRGBA64,
 // *image.Gray and *image.Gray16 at any origin, never writes to its argument, and returns a new

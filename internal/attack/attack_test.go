@@ -6,7 +6,10 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/filigrane/filigrane/internal/signal"
@@ -76,8 +79,16 @@ func inType(name string, w, h int) image.Image {
 
 var typeNames = []string{"NRGBA", "NRGBA64", "Gray", "Gray16"}
 
-func allEdits() []Edit {
-	return slices.Concat(Ladder(), ExtraEdits(), []Edit{Blend50(picture(40, 30, 99))})
+var allEdits = sync.OnceValue(func() []Edit {
+	return slices.Concat(Ladder(), ExtraEdits(), DeepEdits(), peersOwn(), []Edit{Blend50(picture(40, 30, 99)), Collage(picture(40, 30, 99))})
+})
+
+// peersOwn returns the edits of PeersLadder that are not those of Ladder under another name.
+func peersOwn() []Edit {
+	return slices.DeleteFunc(PeersLadder(), func(e Edit) bool {
+		kind, _, _ := strings.Cut(e.Name, "_")
+		return kind != "resize" && kind != "crop" && kind != "rotate"
+	})
 }
 
 // edit returns the edit of that name.
@@ -179,9 +190,9 @@ func checkEdit(t *testing.T, e Edit, typeName string, size image.Point) {
 	}
 	spread := 255
 	switch {
-	case e.Name == "webp75" && typeName[0] == 'G':
+	case strings.HasPrefix(e.Name, "webp") && typeName[0] == 'G':
 		spread = 1 // the rounding of its conversion from YUV
-	case e.Name != "blend50" && typeName[0] == 'G':
+	case e.Name != "blend50" && e.Name != "collage384" && typeName[0] == 'G':
 		spread = 0
 	}
 	for i := 0; i < len(p.Pix); i += 4 {
@@ -209,6 +220,82 @@ func TestNoneKeepsEverything(t *testing.T) {
 		pix(out)[0] ^= 255
 		if o := img.Bounds().Min; out.At(0, 0) == img.At(o.X, o.Y) {
 			t.Errorf("%s: the copy shares the picture's memory", name)
+		}
+	}
+}
+
+// TestTurnCroppedHasNoCorners: what the largest rectangle keeps of a white picture is white.
+func TestTurnCroppedHasNoCorners(t *testing.T) {
+	for _, size := range []image.Point{{640, 481}, {300, 500}, {200, 200}} {
+		for i, v := range apply(t, "rotate5", uniform(size.X, size.Y, 255), 0).Pix {
+			if v != 255 {
+				t.Fatalf("%v: sample %d is %d: a corner of the frame", size, i, v)
+			}
+		}
+	}
+}
+
+// TestRotationsTurnAnticlockwise follows a dark dot on the right, at mid-height, up and down.
+func TestRotationsTurnAnticlockwise(t *testing.T) {
+	p := uniform(201, 201, 255)
+	for y := 98; y <= 102; y++ {
+		for x := 178; x <= 182; x++ {
+			copy(p.Pix[y*p.Stride+4*x:], []byte{0, 0, 0})
+		}
+	}
+	for name, degrees := range map[string]float64{"rotate2": 2, "rotate-15": -15, "rotate10": 10, "rotate_2deg": 2} {
+		got := apply(t, name, p, 0)
+		s, c := math.Sincos(degrees * math.Pi / 180)
+		x, y := got.Rect.Dx()/2+int(math.Round(80*c)), got.Rect.Dy()/2-int(math.Round(80*s))
+		if v := got.NRGBAAt(x, y).R; v > 100 {
+			t.Errorf("%s: no dot at (%d,%d), but %d", name, x, y, v)
+		}
+	}
+}
+
+// TestStretch: percentiles go to the ends, by a straight line in between.
+func TestStretch(t *testing.T) {
+	p := uniform(10, 10, 100)
+	for i := 0; i < 50*4; i += 4 {
+		copy(p.Pix[i:], []byte{50, 50, 50})
+	}
+	copy(p.Pix[4*70:], []byte{75, 75, 75}) // one of a hundred: no percentile
+	got := apply(t, "stretch", p, 0)
+	for at, want := range map[int]uint8{0: 0, 99: 255, 70: 128} { // 255 * 25/50 = 127.5
+		if v := got.Pix[4*at]; v != want {
+			t.Errorf("pixel %d: %d, want %d", at, v, want)
+		}
+	}
+	if same := apply(t, "stretch", uniform(9, 9, 7), 0); same.Pix[0] != 7 {
+		t.Errorf("a uniform picture of 7 became %d", same.Pix[0])
+	}
+}
+
+// TestPeersNames holds the names against the table that the peers' figures are in.
+func TestPeersNames(t *testing.T) {
+	known := map[string]bool{}
+	text, err := os.ReadFile("../../testdata/ladder/peers.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(text), "\n")[1:] {
+		if columns := strings.Split(line, ","); len(columns) > 2 {
+			known[columns[2]] = true
+		}
+	}
+	names := []string{PeersBlend, PeersRemarked}
+	for _, e := range PeersLadder() {
+		names = append(names, e.Name)
+	}
+	for _, name := range names {
+		if !known[name] {
+			t.Errorf("no peer was measured with %q", name)
+		}
+		delete(known, name)
+	}
+	for name := range known {
+		if name != "unmarked_original" && !strings.HasSuffix(name, "realigned") && !strings.HasSuffix(name, "realigned_with_original") {
+			t.Errorf("the peers' edit %q is missing", name)
 		}
 	}
 }
@@ -284,6 +371,23 @@ func TestSizes(t *testing.T) {
 		{"upscale125", 640, 481, 800, 601}, // 601.25
 		{"rotate90", 640, 481, 481, 640},
 		{"blend50", 640, 481, 640, 481},
+		{"resize_256px_as_submitted", 1024, 682, 256, 171}, // 170.5
+		{"resize_256px_as_submitted", 682, 1024, 171, 256},
+		{"resize_256px_and_back", 640, 481, 640, 481},
+		{"resize_0.5x_as_submitted", 640, 481, 320, 241},
+		{"resize_0.5x_and_back", 640, 481, 640, 481},
+		{"crop_90pct_as_submitted", 640, 481, 576, 433},
+		{"rotate_2deg", 640, 481, 640, 481},
+		{"rotate2", 640, 481, 640, 481},
+		{"rotate5", 640, 481, 574, 431},   // 481/(640 sin 5 + 481 cos 5) = 0.8991 of each, less one
+		{"rotate10", 640, 481, 714, 585},  // 640 cos 10 + 481 sin 10 = 713.8; 640 sin 10 + 481 cos 10 = 584.8
+		{"scale0.73", 640, 481, 467, 351}, // 467.3, 351.2
+		{"scale2", 640, 481, 1283, 964},   // 1282.6, 964.0
+		{"aspect", 640, 481, 659, 467},    // 659.2, 466.6
+		{"social", 640, 481, 1080, 812},   // 811.7
+		{"rotate3_scale0.8_crop80", 640, 480, 410, 307},
+		{"crop25", 640, 480, 160, 120},
+		{"collage384", 640, 481, 1024, 768}, // the size of what it is pasted into
 	}
 	for _, tt := range tests {
 		got := apply(t, tt.edit, picture(tt.w, tt.h, 3), 5).Rect
@@ -302,7 +406,7 @@ func TestCropOffset(t *testing.T) {
 			copy(p.Pix[y*p.Stride+4*x:], []byte{byte(x), byte(y), 0, 255})
 		}
 	}
-	for _, name := range []string{"crop90", "crop75", "crop50"} {
+	for _, name := range []string{"crop90", "crop75", "crop50", "crop25"} {
 		seen := map[image.Point]bool{}
 		for seed := range uint64(200) {
 			c := apply(t, name, p, seed)
@@ -344,7 +448,7 @@ func TestOddOffsetSmallMargins(t *testing.T) {
 
 func TestSeeds(t *testing.T) {
 	p := picture(64, 48, 2)
-	for _, name := range []string{"crop90", "crop75", "crop50", "noise10"} {
+	for _, name := range []string{"crop90", "crop75", "crop50", "noise10", "flip_crop75", "screenshot", "print_scan", "collage384"} {
 		if bytes.Equal(apply(t, name, p, 1).Pix, apply(t, name, p, 2).Pix) {
 			t.Errorf("%s: two seeds, one result", name)
 		}
@@ -356,7 +460,7 @@ func TestSeeds(t *testing.T) {
 func TestCompressionIsGraded(t *testing.T) {
 	p := picture(320, 240, 4)
 	last := math.Inf(1)
-	for _, name := range []string{"jpeg90", "jpeg75", "jpeg50", "jpeg30"} {
+	for _, name := range []string{"jpeg90", "jpeg75", "jpeg50", "jpeg30", "jpeg20"} {
 		psnr := signal.PSNR(p, apply(t, name, p, 0))
 		t.Logf("%s: %.2f dB", name, psnr)
 		if psnr >= last-0.5 || psnr < 25 {
