@@ -43,6 +43,7 @@ golden: ## rebuild the vectors of the oracles; git must show no difference (need
 	testdata/oracles/make.py
 	testdata/oracles/mark.py
 	testdata/oracles/iscc.py
+	testdata/oracles/quality.py
 	git diff --exit-code testdata/oracles
 
 lab-setup: ## install what the lab trains with: Debian's python3-torch

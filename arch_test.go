@@ -21,29 +21,31 @@ var law = map[string]struct {
 	pure bool
 	may  []string
 }{
-	"internal/signal":          {pure: true},
-	"mark":                     {pure: true, may: []string{"internal/signal"}},
-	"concepts":                 {pure: true, may: []string{"internal/signal", "mark"}},
-	"embed":                    {pure: true, may: []string{"internal/signal", "mark"}},
-	"detect":                   {pure: true, may: []string{"internal/signal", "mark"}},
-	"iscc":                     {pure: true},
-	"royalty":                  {pure: true, may: []string{"concepts"}},
-	"internal/raster":          {},
-	"internal/attack":          {},
-	"internal/oracle":          {},                                 // tests only: see testOnly
-	"internal/testphotos":      {may: []string{"internal/raster"}}, // tests only
-	"internal/generated":       {may: []string{"mark", "internal/raster"}},
-	"internal/store":           {},
-	"internal/store/dir":       {may: []string{"internal/store"}},
-	"internal/store/storetest": {may: []string{"internal/store"}},
-	"internal/registry":        {may: []string{"concepts", "mark", "internal/raster"}},
-	"internal/report":          {},
-	"internal/demo":            {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
-	"internal/bench/adversary": {may: []string{"mark", "embed", "detect", "internal/signal", "iscc"}},
-	"delivery":                 {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
-	"lab":                      {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
+	"internal/signal":            {pure: true},
+	"mark":                       {pure: true, may: []string{"internal/signal"}},
+	"concepts":                   {pure: true, may: []string{"internal/signal", "mark"}},
+	"embed":                      {pure: true, may: []string{"internal/signal", "mark"}},
+	"detect":                     {pure: true, may: []string{"internal/signal", "mark"}},
+	"iscc":                       {pure: true},
+	"royalty":                    {pure: true, may: []string{"concepts"}},
+	"internal/raster":            {},
+	"internal/attack":            {},
+	"internal/oracle":            {},                                 // tests only: see testOnly
+	"internal/testphotos":        {may: []string{"internal/raster"}}, // tests only
+	"internal/generated":         {may: []string{"mark", "internal/raster"}},
+	"internal/store":             {},
+	"internal/store/dir":         {may: []string{"internal/store"}},
+	"internal/store/storetest":   {may: []string{"internal/store"}},
+	"internal/registry":          {may: []string{"concepts", "mark", "internal/raster"}},
+	"internal/report":            {},
+	"internal/demo":              {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
+	"internal/bench/adversary":   {may: []string{"mark", "embed", "detect", "internal/signal", "iscc"}},
+	"internal/bench/robustness":  {may: []string{"mark", "embed", "detect", "internal/signal", "internal/attack"}},
+	"internal/bench/calibration": {may: []string{"mark", "embed", "detect", "internal/signal", "internal/attack"}},
+	"delivery":                   {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
+	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
-		"internal/store", "internal/store/dir", "internal/registry", "internal/generated", "internal/report", "internal/demo"}},
+		"internal/store", "internal/store/dir", "internal/registry", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

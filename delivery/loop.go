@@ -22,8 +22,8 @@ import (
 )
 
 // The closed loop. It starts a little above the preset, so that after everything is rounded a delivery has at
-// least the quality asked for. A picture whose structural similarity shows that the mark could be seen (smooth
-// ones: skies, mist) is marked more weakly, as far as it stays readable; one that is not readable more strongly, in steps of
+// least the quality asked for. A picture in which the mark could be seen (smooth ones: skies, mist; package embed
+// says by how much) is marked more weakly, as far as it stays readable; one that is not readable more strongly, in steps of
 // 1 dB (12 % of amplitude), down to the floor.
 const (
 	startMarginDB = 0.25
@@ -41,9 +41,10 @@ const (
 	// emphasis is the amplitude that the work's mark is given in a picture so rough (moss, foliage) that its
 	// thumbnail does not name it at the preset: there the concept has room to spare.
 	emphasis = 1.4
-	// goodSSIM is the structural similarity from which a mark is left as strong as the preset has it. At 0.988 no
-	// grain was seen in clear sky at 100 % (docs/measured.md).
-	goodSSIM = 0.988
+	// A drawing shows grain that a photograph hides, and is read at half the strength: from drawnShare of it without
+	// texture on, more is allowed.
+	drawnShare        = 0.3
+	mostGentleDrawnDB = 8.0
 )
 
 // ThumbnailSide is the short side, in pixels, of the weakest copy that must still be readable: the size at which
@@ -180,12 +181,13 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		img.Changes = did
 		return img, file, nil, nil
 	}
-	start, cell, ref := m.gentle(h, plain)
-	if ref != nil {
-		return nil, nil, ref, nil
-	}
+	start, cell := m.gentle(h, plain)
 	var last *attempt
-	for _, target := range m.targets(start) {
+	floor := m.spec.FloorDB + floorMarginDB
+	if h.drawn {
+		floor = m.spec.Preset.PSNRDB + startMarginDB
+	}
+	for _, target := range m.targets(start, floor) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, nil, err
 		}
@@ -199,13 +201,18 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		a.img.Changes, a.img.StrengthSteps = did, m.stronger(target)
 		// A concept that a JPEG copy does not name by itself is worth the preset's strength, not more: the work
 		// gives it, and it is smooth pictures that lack it, where more would be seen.
-		if a.missing.what == "" || a.missing.onlyCopy && target <= m.spec.Preset.PSNRDB+startMarginDB {
+		// In a drawing that is not worth even that.
+		if a.missing.what == "" || a.missing.onlyCopy && target <= m.spec.Preset.PSNRDB+startMarginDB || a.missing.light && h.drawn {
 			return a.img, a.file, nil, nil
 		}
 		last = a
 	}
-	return nil, nil, refuse(MarkUnreadable, "at %.2f dB, the floor, %s (T: re-read %v; thumbnail %v); use a lower floor or leave the work out",
-		m.spec.FloorDB, last.missing.what, last.img.T, last.img.ThumbnailT), nil
+	why := "the floor"
+	if h.drawn {
+		why = "the preset, beyond which a mark is seen in a drawing"
+	}
+	return nil, nil, refuse(MarkUnreadable, "at %.2f dB, %s, %s (T: re-read %v; thumbnail %v); use a stronger preset or leave the work out",
+		floor, why, last.missing.what, last.img.T, last.img.ThumbnailT), nil
 }
 
 // remedy weighs the lattices anew after an attempt that lacked something, before more strength is spent.
@@ -225,26 +232,25 @@ func (m *marker) stronger(targetDB float64) int {
 }
 
 // gentle returns the PSNR at which the closed loop starts, and the cell: as they are, or for a picture in which the mark could
-// be seen as much above the preset as it takes to come to goodSSIM, with relief. What is missing to 1 grows
-// with the power of the mark, nearly in proportion.
-func (m *marker) gentle(host *measured, cell *mark.Cell) (float64, *mark.Cell, *refusal) {
+// be seen as much above the preset as its mask says, up to a limit, with relief.
+func (m *marker) gentle(host *measured, cell *mark.Cell) (float64, *mark.Cell) {
 	start := m.spec.Preset.PSNRDB + startMarginDB
-	marked, _, ref := host.embed(cell, start)
-	if ref != nil {
-		return 0, nil, ref
+	most := mostGentleDB
+	if host.drawn {
+		most = mostGentleDrawnDB
 	}
-	lost := (1 - signal.SSIM(host.picture, marked)) / (1 - goodSSIM)
-	gentler := math.Round(10*math.Log10(max(lost, 1))/gentleStepDB) * gentleStepDB
+	gentler := min(math.Round(host.host.GentlerDB()/gentleStepDB)*gentleStepDB, most)
 	if gentler == 0 {
-		return start, cell, nil
+		return start, cell
 	}
-	return start + min(gentler, mostGentleDB), cell.Scaled(mark.Work, relief), nil
+	return start + gentler, cell.Scaled(mark.Work, relief)
 }
 
 // measured is a host and what embed measured of it, once for all attempts.
 type measured struct {
 	picture image.Image
 	host    *embed.Host
+	drawn   bool
 }
 
 func (m *marker) host(picture image.Image) (*measured, *refusal) {
@@ -252,7 +258,7 @@ func (m *marker) host(picture image.Image) (*measured, *refusal) {
 	if err != nil {
 		return nil, refusedBy(err)
 	}
-	return &measured{picture, h}, nil
+	return &measured{picture, h, h.FlatShare() > drawnShare}, nil
 }
 
 // embed marks the host at a strength.
@@ -275,10 +281,10 @@ func refusedBy(err error) *refusal {
 
 // targets lists the strengths tried, in dB, weakest mark first, the floor last: small steps down to the preset,
 // large ones below it.
-func (m *marker) targets(start float64) []float64 {
+func (m *marker) targets(start, floor float64) []float64 {
 	preset := m.spec.Preset.PSNRDB + startMarginDB
 	var ts []float64
-	for t := start; t > m.spec.FloorDB+floorMarginDB; {
+	for t := start; t > floor; {
 		ts = append(ts, t)
 		if t > preset {
 			t = max(t-gentleStepDB, preset)
@@ -286,7 +292,7 @@ func (m *marker) targets(start float64) []float64 {
 			t -= stepDB
 		}
 	}
-	return append(ts, m.spec.FloorDB+floorMarginDB)
+	return append(ts, floor)
 }
 
 // keepsDepth says whether the file that will be written can hold 16 bits.
@@ -310,6 +316,7 @@ type lack struct {
 	what     string // in words, "" for nothing
 	work     bool   // the work is among it
 	onlyCopy bool   // it is a concept of the JPEG copy, no more
+	light    bool   // it is what the work gives: the JPEG copy's concept, or its delivery
 }
 
 // attempt marks at one strength, writes the file, reads it back as a stranger would and detects it, in full
@@ -432,6 +439,7 @@ const (
 func missing(rs [views]detect.Reading, names mark.Names) lack {
 	var l lack
 	var lacks []string
+	light := 0
 	need := [views]int{asWritten: maxNamedAlways, asCopy: 1}
 	for i := range rs {
 		r, in := &rs[i], view(i).in()
@@ -455,14 +463,21 @@ func missing(rs [views]detect.Reading, names mark.Names) lack {
 		}
 		if (view(i) == asWritten || view(i) == asCopy) && !r.DeliveryFound() {
 			lacks = append(lacks, "the delivery was not found"+in)
+			if view(i) == asCopy {
+				light++
+			}
 		}
 		if n := len(names.Concepts); n <= need[i] && named < n {
 			l.onlyCopy = view(i) == asCopy && len(lacks) == 0
+			if view(i) == asCopy {
+				light++
+			}
 			lacks = append(lacks, fmt.Sprintf("%d of %d concepts were named%s", named, n, in))
 		}
 	}
 	l.what = strings.Join(lacks, ", ")
 	l.onlyCopy = l.onlyCopy && len(lacks) == 1
+	l.light = light == len(lacks)
 	return l
 }
 

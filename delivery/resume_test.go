@@ -365,10 +365,10 @@ func TestSpecs(t *testing.T) {
 func TestLoopStrengthens(t *testing.T) {
 	m := &marker{spec: Spec{FloorDB: 38}}
 	m.spec.Preset.PSNRDB = 42
-	if got := fmt.Sprint(m.targets(42.25)); got != "[42.25 41.25 40.25 39.25 38.25 38.05]" {
+	if got := fmt.Sprint(m.targets(42.25, 38.05)); got != "[42.25 41.25 40.25 39.25 38.25 38.05]" {
 		t.Errorf("targets %s", got)
 	}
-	if got := fmt.Sprint(m.targets(43.25)); got != "[43.25 42.75 42.25 41.25 40.25 39.25 38.25 38.05]" {
+	if got := fmt.Sprint(m.targets(43.25, 38.05)); got != "[43.25 42.75 42.25 41.25 40.25 39.25 38.25 38.05]" {
 		t.Errorf("targets of a smooth picture %s", got)
 	}
 	for target, want := range map[float64]int{46.25: 0, 42.25: 0, 41.25: 1, 38.25: 4, 38: 5} {
@@ -377,7 +377,7 @@ func TestLoopStrengthens(t *testing.T) {
 		}
 	}
 	m.spec.Preset.PSNRDB = 38
-	if got := fmt.Sprint(m.targets(38.25)); got != "[38.25 38.05]" {
+	if got := fmt.Sprint(m.targets(38.25, 38.05)); got != "[38.25 38.05]" {
 		t.Errorf("targets %s", got)
 	}
 	files := fstest.MapFS{somePhotos[1]: {Data: photo(t, somePhotos[1])}}

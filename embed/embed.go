@@ -114,6 +114,10 @@ func NewHost(img image.Image, resolution int) (*Host, error) {
 // rough picture: 0 or more, from what the picture holds. Mark does not add it; its callers decide.
 func (h *Host) GentlerDB() float64 { return h.mask.gentlerDB }
 
+// FlatShare says how much of the picture has no texture at all, not even a camera's grain, 0 to 1: little of a photograph, most
+// of a drawing, where any mark is seen sooner.
+func (h *Host) FlatShare() float64 { return h.mask.flat }
+
 // measure makes the mask of a picture row by row: no plane of luma is kept.
 func measure(img image.Image, w, h int, length float64) *mask {
 	b := newMaskBuilder(w, h, max(maskBlock, int(math.Round(maskBlock*length/mark.CellSize))))

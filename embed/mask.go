@@ -42,7 +42,13 @@ type mask struct {
 	// gentlerDB is by how much the amplitudes that the model allows fall short of an even mark of the strength
 	// asked for, in dB, 0 where they would exceed it: what to add to the PSNR.
 	gentlerDB float64
+	// flat is the share of blocks without any texture, not even a camera's grain: 0 in photographs but for what is
+	// burnt out, most of a drawing.
+	flat float64
 }
+
+// noGrain is the deviation, in 8-bit levels, below which a block has no texture.
+const noGrain = 0.05
 
 // newMask measures a whole plane of luma on blocks of the usual size.
 func newMask(luma *signal.Plane) *mask {
@@ -136,6 +142,12 @@ func (b *maskBuilder) mask() *mask {
 		panic(fmt.Sprintf("embed: mask of %d rows after %d", b.h, b.y))
 	}
 	m := &mask{side: b.side, cols: b.cols, rows: len(b.dev) / b.cols}
+	for _, d := range b.dev {
+		if d < noGrain {
+			m.flat++
+		}
+	}
+	m.flat /= float64(len(b.dev))
 	m.at = m.texture(b.dev)
 	power := 0.0
 	for i, d := range m.at {

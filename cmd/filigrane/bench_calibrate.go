@@ -96,7 +96,7 @@ func (c *benchCalibrateCmd) Run(s *session) error {
 		}
 	}
 	if c.Repeats > 0 {
-		out.Power, err = calibration.Curve(s.ctx, calibration.Power{Photos: photos, PSNRDB: []float64{42, 46, 50, 54, 58, 62, 66, 70}, Images: []int{1, 4, 16, 64},
+		out.Power, err = calibration.Curve(s.ctx, calibration.Power{Photos: photos, PSNRDB: []float64{42, 48, 54, 60, 66, 72, 78, 84}, Images: []int{1, 4, 16, 64},
 			Repeats: c.Repeats, FWER: powerFWER, Seed: c.Seed, Workers: s.jobs(), Progress: show.tell})
 		if err != nil {
 			return err

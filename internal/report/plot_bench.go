@@ -96,8 +96,8 @@ func RatioPlot(curves []Curve) (template.HTML, error) {
 	if err := addCurves(p, curves, -3, 1, 0.012); err != nil {
 		return "", fmt.Errorf("report: ratio plot: %w", err)
 	}
-	p.Legend.Top = true
-	return svg(p, 620, 380)
+	p.Legend.Left, p.Legend.Padding, p.Legend.XOffs = true, vg.Points(3), vg.Points(4)
+	return svg(p, 640, 400)
 }
 
 // PowerPlot draws chances of being found against the strength of a mark in dB, the strong on the left.
@@ -111,7 +111,7 @@ func PowerPlot(what string, curves []Curve) (template.HTML, error) {
 	if err := addCurves(p, curves, -0.02, 1.02, 0.15); err != nil {
 		return "", fmt.Errorf("report: power plot: %w", err)
 	}
-	p.Legend.Left = true
+	p.Legend.Left, p.Legend.Padding, p.Legend.XOffs = true, vg.Points(3), vg.Points(4)
 	return svg(p, 560, 320)
 }
 

@@ -65,11 +65,11 @@ func (f *Found) count(yes bool) {
 func RMS(psnrDB float64) float64 { return 255 * math.Pow(10, -psnrDB/20) }
 
 // Curve measures one point per strength and number of pictures, in that order. The pictures are squares of 512 x 512
-// pixels cut from the photographs, with 16 bits a sample, so that a mark weaker than half a level is not rounded
-// away: what would carry it in a model's output is the noise there. The pictures of one repeat all carry the same
+// pixels cut from the photographs, with 16 bits a sample and the noise of 8: a mark weaker than half a level would be
+// rounded away where the host has whole levels only, and a picture that a model draws has not. The pictures of one repeat all carry the same
 // concept; the readings of 1, 4, 16 ... are of the first of the same series and depend on each other.
 func Curve(ctx context.Context, c Power) ([]Point, error) {
-	squares, err := cut(c.Photos)
+	squares, err := cut(c.Photos, c.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +183,9 @@ func (p *Point) add(got *detect.Reading, concept int, works []int) {
 }
 
 // cut takes up to four squares out of every photograph and brings them to 16 bits.
-func cut(photos []Loader) ([]*image.NRGBA64, error) {
+func cut(photos []Loader, seed uint64) ([]*image.NRGBA64, error) {
 	var squares []*image.NRGBA64
+	rng := rand.New(rand.NewPCG(seed, 0x64656570))
 	for _, load := range photos {
 		img, err := load()
 		if err != nil {
@@ -193,21 +194,25 @@ func cut(photos []Loader) ([]*image.NRGBA64, error) {
 		p := imaging.Clone(img)
 		for y := 0; y+powerSide <= p.Rect.Dy() && y < 2*powerSide; y += powerSide {
 			for x := 0; x+powerSide <= p.Rect.Dx() && x < 2*powerSide; x += powerSide {
-				squares = append(squares, deep(imaging.Crop(p, image.Rect(x, y, x+powerSide, y+powerSide))))
+				squares = append(squares, deep(imaging.Crop(p, image.Rect(x, y, x+powerSide, y+powerSide)), rng))
 			}
 		}
 	}
 	return squares, nil
 }
 
-// deep widens an opaque copy of a picture to 16 bits a sample.
-func deep(p *image.NRGBA) *image.NRGBA64 {
+// deep brings an opaque copy of a picture to 16 bits a sample and adds what rounding to 8 bits had taken away: up to half a
+// level either way, evenly spread. Without it flat parts would be free of any noise and show marks that no file of 8 bits
+// could hold.
+func deep(p *image.NRGBA, rng *rand.Rand) *image.NRGBA64 {
+	const level = 257 // of 65535
 	out := image.NewNRGBA64(p.Rect)
 	for i, v := range p.Pix {
-		if i%4 == 3 {
-			v = 255
+		s := 65535
+		if i%4 != 3 {
+			s = max(0, min(65535, int(v)*level+rng.IntN(level)-level/2))
 		}
-		out.Pix[2*i], out.Pix[2*i+1] = v, v
+		out.Pix[2*i], out.Pix[2*i+1] = byte(s>>8), byte(s)
 	}
 	return out
 }
