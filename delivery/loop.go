@@ -404,7 +404,7 @@ const minPieceCells = 6
 // roughest cuts out the quarter of a picture in which luma changes most, where a mark is hardest to read; pictures
 // whose quarters are too small to be read are returned whole.
 func (m *marker) roughest(img image.Image) image.Image {
-	y, _, _ := signal.LumaChroma(img)
+	y := signal.Luma(img)
 	w, h := y.W/2, y.H/2
 	if cells := min(w, h) * m.spec.Geometry.Resolution / min(y.W, y.H); cells < minPieceCells*mark.CellSize {
 		return img

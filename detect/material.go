@@ -28,11 +28,13 @@ type material struct {
 }
 
 func newMaterial(img image.Image) *material {
-	y, cb, cr := signal.LumaChroma(img)
-	m := &material{w: y.W, h: y.H, planes: [signal.Channels]*signal.Plane{y, cb, cr}}
-	if m.half = cb != nil && min(m.w, m.h) >= halveChroma; m.half {
-		m.planes[signal.Cb], m.planes[signal.Cr] = signal.Halve(cb), signal.Halve(cr)
+	split := signal.LumaChroma
+	half := min(img.Bounds().Dx(), img.Bounds().Dy()) >= halveChroma
+	if half {
+		split = signal.LumaHalfChroma
 	}
+	y, cb, cr := split(img)
+	m := &material{w: y.W, h: y.H, planes: [signal.Channels]*signal.Plane{y, cb, cr}, half: half && cb != nil}
 	for ch, p := range m.planes {
 		if p == nil {
 			continue

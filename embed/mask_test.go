@@ -184,7 +184,7 @@ func TestMaskBuilderPanics(t *testing.T) {
 
 // BenchmarkMask measures a luma plane and writes the amplitudes of all rows once.
 func BenchmarkMask(b *testing.B) {
-	luma, _, _ := signal.LumaChroma(testphotos.Square(b, "flowers/marigold.jpg", 1024))
+	luma := signal.Luma(testphotos.Square(b, "flowers/marigold.jpg", 1024))
 	row := make([]float32, luma.W)
 	var m *mask
 	b.Run("measure,1024x1024", func(b *testing.B) {

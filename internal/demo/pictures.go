@@ -92,7 +92,7 @@ func difference(host, marked *image.NRGBA) *image.NRGBA {
 
 // quietest finds the window of the least luma variation that is neither black nor white.
 func quietest(img *image.NRGBA) image.Rectangle {
-	y, _, _ := signal.LumaChroma(img)
+	y := signal.Luma(img)
 	side := min(cropSide, y.W, y.H)
 	best, where := 1e18, image.Rect(0, 0, side, side)
 	for y0 := 0; y0+side <= y.H; y0 += 32 {

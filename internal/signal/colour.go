@@ -38,6 +38,31 @@ func LumaChroma(img image.Image) (y, cb, cr *Plane) {
 	panic(fmt.Sprintf("signal: picture of type %T", img))
 }
 
+// LumaHalfChroma is LumaChroma with chroma halved by [Halve], to the last bit, in half the time: chroma of full size is
+// never kept. It panics on the same types, and on colour pictures less than 2 pixels wide or high.
+func LumaHalfChroma(img image.Image) (y, cb, cr *Plane) {
+	w, h := img.Bounds().Dx(), img.Bounds().Dy()
+	var splitRow func(r int, y, cb, cr []float32)
+	switch m := img.(type) {
+	case *image.NRGBA:
+		splitRow = func(r int, y, cb, cr []float32) { split8(m.Pix[r*m.Stride:][:4*w], y, cb, cr) }
+	case *image.NRGBA64:
+		splitRow = func(r int, y, cb, cr []float32) { split16(m.Pix[r*m.Stride:][:8*w], y, cb, cr) }
+	default:
+		return Luma(img), nil, nil
+	}
+	y, cb, cr = NewPlane(w, h), NewPlane(w/2, h/2), NewPlane(w/2, h/2)
+	twoCb, twoCr := NewPlane(w, 2), NewPlane(w, 2)
+	for r := range h {
+		splitRow(r, y.Row(r), twoCb.Row(r%2), twoCr.Row(r%2))
+		if r%2 == 1 {
+			halveRow(cb.Row(r/2), twoCb.Row(0), twoCb.Row(1))
+			halveRow(cr.Row(r/2), twoCr.Row(0), twoCr.Row(1))
+		}
+	}
+	return y, cb, cr
+}
+
 // Luma returns the luma plane of LumaChroma alone, for a third of its memory and time. It panics on the same types.
 func Luma(img image.Image) *Plane {
 	y := NewPlane(img.Bounds().Dx(), img.Bounds().Dy())
@@ -80,8 +105,11 @@ func LumaRow(dst []float32, img image.Image, r int) {
 func split8(src []uint8, y, cb, cr []float32) {
 	cb, cr = cb[:len(y)], cr[:len(y)]
 	for x := range y {
-		p := src[4*x : 4*x+4 : 4*x+4]
-		split(float32(p[0]), float32(p[1]), float32(p[2]), y, cb, cr, x)
+		p := src[4*x : 4*x+3 : 4*x+3]
+		l := redLuma[p[0]] + greenLuma[p[1]] + blueLuma[p[2]]
+		y[x] = l
+		cb[x] = (float32(p[2]) - l) * (0.5 / (1 - kb))
+		cr[x] = (float32(p[0]) - l) * (0.5 / (1 - kr))
 	}
 }
 

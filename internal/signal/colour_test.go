@@ -27,3 +27,27 @@ func TestLumaIsThatOfLumaChroma(t *testing.T) {
 		}
 	}
 }
+
+// TestLumaHalfChromaIsLumaChromaHalved: to the last bit, in every type, of odd sizes, also of a part of a larger picture.
+func TestLumaHalfChromaIsLumaChromaHalved(t *testing.T) {
+	r := image.Rect(0, 0, 31, 17)
+	rgb, deep := image.NewNRGBA(r), image.NewNRGBA64(r)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, pix := range [][]uint8{rgb.Pix, deep.Pix} {
+		for i := range pix {
+			pix[i] = uint8(rng.Uint32())
+		}
+	}
+	for _, img := range []image.Image{rgb, deep, rgb.SubImage(image.Rect(3, 2, 23, 12))} {
+		y, cb, cr := signal.LumaChroma(img)
+		gotY, gotCb, gotCr := signal.LumaHalfChroma(img)
+		for i, p := range [][2]*signal.Plane{{gotY, y}, {gotCb, signal.Halve(cb)}, {gotCr, signal.Halve(cr)}} {
+			if p[0].W != p[1].W || p[0].H != p[1].H || !slices.Equal(p[0].Pix, p[1].Pix) {
+				t.Errorf("%T: plane %d differs", img, i)
+			}
+		}
+	}
+	if y, cb, cr := signal.LumaHalfChroma(image.NewGray(r)); y.W != 31 || cb != nil || cr != nil {
+		t.Error("a grey picture has luma only")
+	}
+}

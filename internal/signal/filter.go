@@ -29,15 +29,18 @@ func Residual(p *Plane, meanRadius, devRadius int, floor, limit float32) float64
 	scales := make([]float32, dev.width)
 	inverse := 0.0
 	for y := 0; y < 2*(dev.height+dev.radius)+meanRadius; y++ {
-		if y < p.H {
+		out := y - 2*meanRadius - 1 // the row that leaves the window
+		switch {
+		case y < p.H && out >= 0:
+			mean.exchange(samples.row(y), p.Row(y), samples.row(out))
+		case y < p.H:
 			fixed(samples.row(y), p.Row(y))
 			mean.add(samples.row(y))
+		case out >= 0 && out < p.H:
+			mean.subtract(samples.row(out))
 		}
 		at := y - meanRadius // the row whose mean is known now
 		if at >= 0 && at < p.H {
-			if out := at - meanRadius - 1; out >= 0 {
-				mean.subtract(samples.row(out))
-			}
 			mean.lessMean(highs.row(at), samples.row(at), at)
 		}
 		if at < 0 || at%2 == 0 {
@@ -127,6 +130,16 @@ func (r *running) add(row []int64) {
 	c := r.column[:len(row)]
 	for x, v := range row {
 		c[x] += v
+	}
+}
+
+// exchange writes src in fixed point to row, adds that, and subtracts the row out.
+func (r *running) exchange(row []int64, src []float32, out []int64) {
+	c, row, out := r.column[:len(src)], row[:len(src)], out[:len(src)]
+	for x, v := range src {
+		f := int64(v * fixedOne)
+		row[x] = f
+		c[x] += f - out[x]
 	}
 }
 

@@ -177,10 +177,15 @@ func addScaled(dst, src []float32, k float32) {
 func Halve(p *Plane) *Plane {
 	h := NewPlane(p.W/2, p.H/2)
 	for y := 0; y < h.H; y++ {
-		a, b, d := p.Row(2*y), p.Row(2*y+1), h.Row(y)
-		for x := range d {
-			d[x] = (a[2*x] + a[2*x+1] + b[2*x] + b[2*x+1]) * 0.25
-		}
+		halveRow(h.Row(y), p.Row(2*y), p.Row(2*y+1))
 	}
 	return h
+}
+
+// halveRow writes the means of pairs of samples in two rows.
+func halveRow(dst, a, b []float32) {
+	a, b = a[:2*len(dst)], b[:2*len(dst)]
+	for x := range dst {
+		dst[x] = (a[2*x] + a[2*x+1] + b[2*x] + b[2*x+1]) * 0.25
+	}
 }

@@ -37,7 +37,7 @@ func picture(rgb [3]*signal.Plane) *image.NRGBA {
 // weighted replaces every pixel by the mean of those at most radius away along either axis, weighted as
 // weigh says for each offset: a plane of the weights of the pixels at that offset.
 func weighted(p *image.NRGBA, radius int, weigh func(luma *signal.Plane, dx, dy int) *signal.Plane) *image.NRGBA {
-	luma, _, _ := signal.LumaChroma(p)
+	luma := signal.Luma(p)
 	rgb := colours(p)
 	var sum [3]*signal.Plane
 	for c := range sum {

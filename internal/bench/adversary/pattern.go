@@ -137,8 +137,8 @@ func texture(img *image.NRGBA) (*signal.Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, _, _ := signal.LumaChroma(img)
-	b, _, _ := signal.LumaChroma(marked)
+	a := signal.Luma(img)
+	b := signal.Luma(marked)
 	for i, v := range a.Pix {
 		d := b.Pix[i] - v
 		a.Pix[i] = d * d

@@ -109,7 +109,7 @@ func stretch(p *image.NRGBA) *image.NRGBA {
 
 // equalise gives luma an even histogram, and moves the three colours alike.
 func equalise(p *image.NRGBA) *image.NRGBA {
-	y, _, _ := signal.LumaChroma(p)
+	y := signal.Luma(p)
 	var count [256]int
 	for _, v := range y.Pix {
 		count[level(float64(v))]++
