@@ -109,7 +109,11 @@ func signed(dst, src []int64, b *mark.Book, book int) {
 // scan enters the sums of four books, the first of which begins at codeword number base, into the list.
 func scan(list *[shortlist]candidateWord, field []int64, base, slots, first, end int) {
 	least := list[shortlist-1].sum
+	above := reaching(least)
 	for row, word := range field {
+		if least >= 0 && (uint64(word)+above)&laneTops == 0 {
+			continue // none of the four, as nearly always
+		}
 		for lane := 0; lane < lanes; lane++ {
 			part := int64(int16(word))
 			word = (word - part) >> laneBits
@@ -126,6 +130,18 @@ func scan(list *[shortlist]candidateWord, field []int64, base, slots, first, end
 			}
 			list[k] = candidateWord{codeword, int32(part)}
 			least = list[shortlist-1].sum
+			above = reaching(least)
 		}
 	}
+}
+
+const (
+	laneOnes = 1 | 1<<laneBits | 1<<(2*laneBits) | 1<<(3*laneBits)
+	laneTops = laneOnes << (laneBits - 1)
+)
+
+// reaching returns what to add to four sums so that the top bit of each that is at least as large, and that not negative, is set. A sum far below
+// sets it too, and takes one from the next: hence at least as large, where scan asks for larger.
+func reaching(sum int32) uint64 {
+	return uint64(1<<(laneBits-1)-int64(sum)) * laneOnes
 }
