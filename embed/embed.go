@@ -48,7 +48,7 @@ const maxOffDB = 0.5
 // How the gain is settled: first on some rows, then on all, once or twice. Above 54 dB, where most samples round to
 // no change at all, the correction is slow, and more are made before the host is refused.
 const (
-	closeDB     = 0.02 // so near to the strength asked for no gain is corrected
+	closeDB     = 0.05 // so near to the strength asked for no gain is corrected
 	nearDB      = 0.15 // so near to it one correction suffices
 	usualPasses = 4
 	mostPasses  = 12
