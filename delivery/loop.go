@@ -299,7 +299,7 @@ func (m *marker) targets(start, floor float64) []float64 {
 func keepsDepth(p *raster.Picture, opt raster.EncodeOptions) bool {
 	format := opt.Format
 	if format == "" {
-		format = p.Format
+		format = p.Format.Kept()
 	}
 	return format == raster.PNG || format == raster.TIFF
 }
@@ -345,7 +345,11 @@ func (m *marker) write(p *raster.Picture, host *measured, cell *mark.Cell, targe
 	out := *p
 	out.Image = marked
 	var file bytes.Buffer
-	if err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions()); err != nil {
+	opt := m.spec.Format.EncodeOptions()
+	if opt.Format == "" {
+		opt.Format = p.Format.Kept()
+	}
+	if err := raster.Encode(&file, &out, opt); err != nil {
 		return nil, nil, nil, refusalOf(err)
 	}
 	again, err := raster.Decode(file.Bytes(), m.spec.Limits)

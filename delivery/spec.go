@@ -53,7 +53,7 @@ const MaxImagesPerShard = 1_000_000
 type Format string
 
 // The formats of a delivery. PNG is written in full, JPEG at quality 95 with full chroma, FormatSource as the
-// master was: its format, quality, subsampling.
+// master was: its format, quality, subsampling, or PNG where the format is only read.
 const (
 	FormatPNG    Format = "png"
 	FormatJPEG   Format = "jpeg"

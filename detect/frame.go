@@ -30,9 +30,6 @@ func (f frame) shape() (angle, aspect float64) {
 	return angle, math.Hypot(f.yx, f.yy) / math.Hypot(f.xx, f.xy)
 }
 
-// upright says whether cells are neither turned nor sheared.
-func (f frame) upright() bool { return f.xy == 0 && f.yx == 0 }
-
 // plus adds the entries of two frames.
 func (f frame) plus(g frame) frame {
 	return frame{f.xx + g.xx, f.xy + g.xy, f.yx + g.yx, f.yy + g.yy}

@@ -25,7 +25,7 @@ type benchRobustnessCmd struct {
 	Photos     string  `default:"testdata/ladder" placeholder:"DIR" help:"Unmarked photographs, two at least. Default ${default}."`
 	Edits      string  `default:"ladder" placeholder:"LIST" help:"Edits and sets of edits, separated by commas: ladder, extra, deep, peers, all, or names such as jpeg75,crop50. Default ${default}."`
 	Level      string  `default:"auto" placeholder:"LEVEL" help:"How far readings go: fast, standard, deep, or auto for the quickest that can follow the edit. Default ${default}."`
-	PSNR       float64 `name:"psnr" default:"42" placeholder:"DB" help:"Strength of the marks in dB. Default ${default}."`
+	PSNR       float64 `name:"psnr" default:"42.1" placeholder:"DB" help:"Strength of the marks in dB: a little over 42, so that no file falls below. Default ${default}."`
 	Resolution int     `short:"r" default:"1024" placeholder:"R" help:"Declared short side: all that readings know about sizes. Default ${default}."`
 	FWER       float64 `name:"fwer" default:"1e-6" placeholder:"P" help:"Accepted chance of a false attribution per reading. Default ${default}."`
 	Seed       uint64  `default:"1" help:"Draws keys, names and edits. Default ${default}."`

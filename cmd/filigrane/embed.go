@@ -59,7 +59,7 @@ type embedCmd struct {
 	keyPath
 	Preset     string `default:"standard" help:"The strength: gentle (45 dB), standard (42), strong (38). Default ${default}."`
 	Resolution int    `short:"r" default:"1024" placeholder:"R" help:"The short side, in pixels, at which the trainer will see the picture. Default ${default}."`
-	Format     string `default:"auto" enum:"auto,source,png,jpeg,webp,tiff" help:"auto (from OUT's ending, else as the source), source, png, jpeg, webp (lossless) or tiff."`
+	Format     string `default:"auto" enum:"auto,source,png,jpeg,webp,tiff" help:"auto (from OUT's ending, else as the source), source (PNG for AVIF, which is only read), png, jpeg, webp (lossless) or tiff."`
 	Quality    int    `default:"0" placeholder:"Q" help:"JPEG quality 1 to 100 instead of the source's."`
 	MaxPixels  int64  `default:"250000000" placeholder:"N" help:"Refuse pictures of more pixels than that. Default ${default}."`
 }
@@ -334,7 +334,7 @@ const sidecarSuffix = ".filigrane.json"
 
 // target says where and how a picture is written, and refuses to overwrite.
 func (e *embedder) target(in input, p *raster.Picture) (string, raster.EncodeOptions, error) {
-	opt := raster.EncodeOptions{Format: p.Format, Quality: e.cmd.Quality}
+	opt := raster.EncodeOptions{Format: p.Format.Kept(), Quality: e.cmd.Quality}
 	byName, known := formatOf(e.cmd.Output)
 	switch {
 	case e.cmd.Format != "auto" && e.cmd.Format != "source":

@@ -47,6 +47,15 @@ func (f Format) Extension() string {
 	return "." + string(f)
 }
 
+// Kept gives the format in which a picture of this one is written where nothing else is asked for: its own, but PNG for what
+// is only read.
+func (f Format) Kept() Format {
+	if f == AVIF {
+		return PNG
+	}
+	return f
+}
+
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // sniff recognises the format by its first bytes, never by a file name. A format it knows by name
