@@ -3,9 +3,11 @@ package main
 import (
 	"image"
 	"path/filepath"
+	"strings"
 
 	"github.com/disintegration/imaging"
 
+	"github.com/filigrane/filigrane/internal/bench/robustness"
 	"github.com/filigrane/filigrane/internal/demo"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
@@ -43,28 +45,18 @@ func (c *benchNullCmd) Run(s *session) error {
 	if c.Tests < 1 || c.Resolution < mark.CellSize {
 		return badInput("--tests %d, --resolution %d: give at least 1 test and %d pixels", c.Tests, c.Resolution, mark.CellSize)
 	}
-	files, err := inputs(c.Pictures)
+	photos, err := hosts(s, c.Pictures...)
 	if err != nil {
 		return err
 	}
 	cal := demo.Calibration{Profile: mark.Profile1(), Resolution: c.Resolution, Tests: c.Tests, Seed: c.Seed, Workers: s.jobs()}
-	for _, f := range files {
-		data, err := s.read(f)
-		if err == nil {
-			_, err = raster.Decode(data, raster.DefaultLimits())
-		}
-		if err != nil {
-			if !otherFile(f, err) {
-				s.note("%v", err)
-			}
-			continue
-		}
+	for _, p := range photos {
 		cal.Hosts = append(cal.Hosts, func() (image.Image, error) {
-			p, err := raster.Decode(data, raster.DefaultLimits())
+			img, err := p.Load()
 			if err != nil {
 				return nil, err
 			}
-			return imaging.Fill(p.Image, c.Resolution, c.Resolution, imaging.Center, imaging.Lanczos), nil
+			return imaging.Fill(img, c.Resolution, c.Resolution, imaging.Center, imaging.Lanczos), nil
 		})
 	}
 	if len(cal.Hosts) == 0 {
@@ -94,4 +86,34 @@ func (c *benchNullCmd) plot(null report.Null) error {
 		return badInput("--qq %s exists; give --force to overwrite it", c.QQ)
 	}
 	return registry.WriteFile(filepath.Clean(c.QQ), []byte(svg), 0o644)
+}
+
+// hosts lists the pictures that can be read, of files, folders and patterns.
+func hosts(s *session, names ...string) ([]robustness.Photo, error) {
+	files, err := inputs(names)
+	if err != nil {
+		return nil, err
+	}
+	var photos []robustness.Photo
+	for _, f := range files {
+		data, err := s.read(f)
+		if err == nil {
+			_, err = raster.Decode(data, raster.DefaultLimits())
+		}
+		if err != nil {
+			if !otherFile(f, err) {
+				s.note("%v", err)
+			}
+			continue
+		}
+		name := filepath.ToSlash(strings.TrimSuffix(f.rel, filepath.Ext(f.rel)))
+		photos = append(photos, robustness.Photo{Name: name, Load: func() (image.Image, error) {
+			p, err := raster.Decode(data, raster.DefaultLimits())
+			if err != nil {
+				return nil, err
+			}
+			return p.Image, nil
+		}})
+	}
+	return photos, nil
 }

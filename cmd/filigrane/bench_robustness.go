@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"image"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/internal/bench/robustness"
-	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/report"
 	"github.com/filigrane/filigrane/mark"
@@ -114,36 +111,6 @@ func (c *benchRobustnessCmd) config(s *session) (robustness.Config, error) {
 	}
 	return robustness.Config{Photos: photos, Cases: cases, Level: level, PSNRDB: c.PSNR, Resolution: c.Resolution, FWER: c.FWER,
 		Seed: c.Seed, MarkedOnly: c.MarkedOnly, Workers: s.jobs()}, nil
-}
-
-// hosts lists the pictures of a folder that can be read.
-func hosts(s *session, folder string) ([]robustness.Photo, error) {
-	files, err := inputs([]string{folder})
-	if err != nil {
-		return nil, err
-	}
-	var photos []robustness.Photo
-	for _, f := range files {
-		data, err := s.read(f)
-		if err == nil {
-			_, err = raster.Decode(data, raster.DefaultLimits())
-		}
-		if err != nil {
-			if !otherFile(f, err) {
-				s.note("%v", err)
-			}
-			continue
-		}
-		name := filepath.ToSlash(strings.TrimSuffix(f.rel, filepath.Ext(f.rel)))
-		photos = append(photos, robustness.Photo{Name: name, Load: func() (image.Image, error) {
-			p, err := raster.Decode(data, raster.DefaultLimits())
-			if err != nil {
-				return nil, err
-			}
-			return p.Image, nil
-		}})
-	}
-	return photos, nil
 }
 
 func (c *benchRobustnessCmd) peers() ([]robustness.Peer, error) {
