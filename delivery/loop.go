@@ -181,7 +181,8 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		img.Changes = did
 		return img, file, nil, nil
 	}
-	start, cell := m.gentle(h, plain)
+	start, gain := m.gentle(h)
+	work := workGain{at: gain}
 	var last *attempt
 	floor := m.spec.FloorDB + floorMarginDB
 	if h.drawn {
@@ -192,9 +193,9 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 			return nil, nil, nil, err
 		}
 		if last != nil {
-			cell = remedy(plain, cell, last, target < m.spec.Preset.PSNRDB)
+			work.remedy(last.missing, target < m.spec.Preset.PSNRDB)
 		}
-		a, ref := m.attempt(p, h, cell, names, target)
+		a, ref := m.attempt(p, h, work.cell(plain), names, target)
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
@@ -215,15 +216,44 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		floor, why, last.missing.what, last.img.T, last.img.ThumbnailT), nil
 }
 
-// remedy weighs the lattices anew after an attempt that lacked something, before more strength is spent.
-func remedy(plain, cell *mark.Cell, last *attempt, beyondPreset bool) *mark.Cell {
-	switch {
-	case last.missing.work && beyondPreset:
-		return plain.Scaled(mark.Work, emphasis)
-	case !last.missing.work:
-		return plain.Scaled(mark.Work, deepRelief)
+// workGain is the share of strength that the work's lattice gets, as the closed loop settles it: what it gives up the concept has.
+type workGain struct {
+	at      float64
+	lacked  float64 // a share at which the work was missing, 0 for none
+	tooMuch float64 // a share above that at which only something else was missing, 0 for none
+}
+
+// remedy weighs the lattices anew after an attempt that lacked something, before more strength is spent. Between a share that was
+// too small and one that was too large it takes the middle.
+func (g *workGain) remedy(missing lack, beyondPreset bool) {
+	// What an attempt shows is news: an older limit on the wrong side of it was one of less strength.
+	if missing.work {
+		g.lacked = g.at
+		if g.tooMuch <= g.at {
+			g.tooMuch = 0
+		}
+	} else {
+		g.tooMuch = g.at
+		if g.lacked >= g.at {
+			g.lacked = 0
+		}
 	}
-	return cell
+	switch {
+	case g.lacked > 0 && g.tooMuch > g.lacked:
+		g.at = (g.lacked + g.tooMuch) / 2
+	case missing.work && beyondPreset:
+		g.at = max(g.at, emphasis)
+	case !missing.work:
+		g.at = min(g.at, deepRelief)
+	}
+}
+
+// cell is the plain cell with the work's share.
+func (g *workGain) cell(plain *mark.Cell) *mark.Cell {
+	if g.at == 1 {
+		return plain
+	}
+	return plain.Scaled(mark.Work, g.at)
 }
 
 // stronger counts the steps of 1 dB by which a target is beyond the preset.
@@ -231,9 +261,9 @@ func (m *marker) stronger(targetDB float64) int {
 	return int(math.Ceil(max(0, m.spec.Preset.PSNRDB+startMarginDB-targetDB) / stepDB))
 }
 
-// gentle returns the PSNR at which the closed loop starts, and the cell: as they are, or for a picture in which the mark could
+// gentle returns the PSNR at which the closed loop starts, and the work's share: as they are, or for a picture in which the mark could
 // be seen as much above the preset as its mask says, up to a limit, with relief.
-func (m *marker) gentle(host *measured, cell *mark.Cell) (float64, *mark.Cell) {
+func (m *marker) gentle(host *measured) (float64, float64) {
 	start := m.spec.Preset.PSNRDB + startMarginDB
 	most := mostGentleDB
 	if host.drawn {
@@ -241,9 +271,9 @@ func (m *marker) gentle(host *measured, cell *mark.Cell) (float64, *mark.Cell) {
 	}
 	gentler := min(math.Round(host.host.GentlerDB()/gentleStepDB)*gentleStepDB, most)
 	if gentler == 0 {
-		return start, cell
+		return start, 1
 	}
-	return start + gentler, cell.Scaled(mark.Work, relief)
+	return start + gentler, relief
 }
 
 // measured is a host and what embed measured of it, once for all attempts.

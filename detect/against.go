@@ -24,6 +24,9 @@ type otherKey struct {
 	frame      frame
 }
 
+// mostFolded is how many folds are kept, 0.7 MB each. Most pictures of a source are read at the same few.
+const mostFolded = 32
+
 // NewOthers prepares pictures to read against. It panics without any; an error names one that is too small.
 func NewOthers(imgs ...image.Image) (*Others, error) {
 	if len(imgs) == 0 {
@@ -61,6 +64,9 @@ func (o *Others) fold(r *Reader, h hypothesis, f *folder) *spectrum {
 	defer o.mu.Unlock()
 	s, ok := o.folded[key]
 	if !ok {
+		if len(o.folded) >= mostFolded {
+			clear(o.folded)
+		}
 		s = f.fold(o.ms, r.frames(h, o.ms), false)
 		o.folded[key] = s
 	}

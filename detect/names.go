@@ -29,8 +29,8 @@ func (r *Reader) readAt(s, contrast *spectrum, at Alignment, by Chooser, tr Tria
 }
 
 // readConcepts names concepts by successive cancellation: the delivery's codeword, if found, is fitted and
-// taken out, then the best concept, and so on. What is left after k cancellations depends on which of the
-// 2^k subsets of the truly embedded codewords was taken out, so M doubles with each.
+// taken out, then the best concept, and so on. The k-th concept is tested at M 2^k: however many true ones come first, the
+// chances of a false one add up to no more than one part of the error rate, 1/2 + 1/4 + ... of it.
 func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
 	b := r.books[mark.Concept]
 	var known []mark.Codeword
@@ -40,12 +40,12 @@ func (r *Reader) readConcepts(out *Reading, s *spectrum, c *vector, tr Trials) {
 	withDelivery := len(known)
 	rest, amplitudes := c.without(known)
 	for _, n := range r.opt.Watch {
-		m := tr.concepts() * math.Pow(2, float64(withDelivery))
+		m := 2 * tr.concepts()
 		out.Watched = append(out.Watched, finding(n, rest.t(b.Codeword(r.profile.ConceptCodeword(n))), m))
 	}
 	for {
 		top, second := r.bestConcepts(rest)
-		f := finding(r.conceptNumber(top.codeword), top.t, tr.concepts()*math.Pow(2, float64(len(known))))
+		f := finding(r.conceptNumber(top.codeword), top.t, tr.concepts()*math.Pow(2, float64(1+len(out.Concepts))))
 		if second.codeword != top.codeword {
 			f.RunnerUp = &RunnerUp{Number: r.conceptNumber(second.codeword), T: second.t}
 		}

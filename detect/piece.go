@@ -151,7 +151,8 @@ func (m *material) crop(r image.Rectangle) *material {
 }
 
 // Heat is a map of where in a picture the pattern of a reading is: T of the pilot, and of the codewords that were
-// named, in overlapping squares. Without a mark each is at or above t with a chance of at most exp(-t^2/2).
+// named, in overlapping squares. It shows where, not whether: the alignment was chosen with the pilot's key, and no error rate
+// holds for it.
 type Heat struct {
 	Cols, Rows int
 	Step, Side int       // pixels: square (i, j) has its corner at (i Step, j Step)
@@ -187,6 +188,10 @@ func (r *Reader) Heat(img image.Image, of Reading) (*Heat, bool) {
 	}
 	if of.DeliveryFound() {
 		lattices, words = append(lattices, mark.Concept), append(words, r.delivery)
+	}
+	for _, c := range of.Concepts {
+		lattices = append(lattices, mark.Concept)
+		words = append(words, r.books[mark.Concept].Codeword(r.profile.ConceptCodeword(c.Number)))
 	}
 	a := &alignments{Reader: r, f: newFolder()}
 	return a.heat(newMaterial(img), placed{of.Alignment, of.frame}, lattices, words), true

@@ -126,6 +126,7 @@ type Reading struct {
 	spectrum *spectrum // what it was made from
 	contrast *spectrum // what its concepts were read from, where that is another
 	frame    frame     // of the first picture
+	carried  weight    // of the reading that alignment and spectra are of
 }
 
 // Piece is a part of a picture, in pixels from its upper left corner.
@@ -163,7 +164,8 @@ func (r *Reading) LeastP() float64 {
 	return p
 }
 
-// merge keeps, lattice by lattice, the stronger of two readings of the same material.
+// merge keeps, lattice by lattice, the stronger of two readings of the same material. Where the picture lies is that of the
+// reading with the most telling finding.
 func (r *Reading) merge(o Reading) {
 	first := r.By == ""
 	if first || o.Delivery.P < r.Delivery.P || o.Delivery.P == r.Delivery.P && o.Delivery.T > r.Delivery.T {
@@ -174,8 +176,35 @@ func (r *Reading) merge(o Reading) {
 	}
 	if first || o.Work.T > r.Work.T {
 		r.Work = o.Work
+	}
+	if carried := o.carries(r.FWER); first || carried.over(r.carried) {
+		r.carried = carried
 		r.Alignment, r.By, r.Piece, r.frame, r.spectrum, r.contrast = o.Alignment, o.By, o.Piece, o.frame, o.spectrum, o.contrast
 	}
+}
+
+// weight is what a reading at one alignment has to say: the kind of its most telling finding, 0 for none, and T.
+type weight struct {
+	kind int
+	t    float64
+}
+
+// over says whether w says more than v. Where neither has anything to say the first stays: T of noise chooses no alignment.
+func (w weight) over(v weight) bool {
+	return w.kind > v.kind || w.kind == v.kind && w.kind > 0 && w.t > v.t
+}
+
+// carries returns the weight of a reading at one alignment.
+func (r *Reading) carries(fwer float64) weight {
+	switch {
+	case r.Work.P <= fwer:
+		return weight{3, r.Work.T}
+	case len(r.Concepts) > 0:
+		return weight{2, r.Concepts[0].T}
+	case r.DeliveryFoundAt(fwer):
+		return weight{1, r.Delivery.T}
+	}
+	return weight{}
 }
 
 func score(r Reading) float64 {

@@ -42,8 +42,8 @@ type mask struct {
 	// gentlerDB is by how much the amplitudes that the model allows fall short of an even mark of the strength
 	// asked for, in dB, 0 where they would exceed it: what to add to the PSNR.
 	gentlerDB float64
-	// flat is the share of blocks without any texture, not even a camera's grain: 0 in photographs but for what is
-	// burnt out, most of a drawing.
+	// flat is the share of blocks without any texture, not even a camera's grain: next to none of a photograph, most of a
+	// drawing. Blocks of pure white or black do not count: they are a product's background as often as paper.
 	flat float64
 }
 
@@ -65,11 +65,15 @@ type maskBuilder struct {
 	w, h, side, cols int
 	y                int        // rows added
 	dev              []float32  // deviation of each block done
+	flat, ends       int        // blocks without texture, and those at an end of the scale
 	open             []blockSum // the row of blocks being added to
 }
 
 // blockSum is what is kept of a block's samples, each less the first.
 type blockSum struct{ first, sum, squares, across, down float32 }
+
+// ends are the 8-bit levels beyond which an even block is paper or night, not a flat colour.
+const darkEnd, lightEnd = 1, 254
 
 // newMaskBuilder starts a mask for a picture of w x h. side is that of the blocks: 8 samples for a cell of 64,
 // in proportion for a longer one, since a larger picture of the same scene is to be seen smaller.
@@ -110,7 +114,16 @@ func (b *maskBuilder) add(row []float32) {
 	b.y++
 	if b.y%b.side == 0 || b.y == b.h {
 		for i, o := range b.open {
-			b.dev = append(b.dev, o.deviation(min(b.side, b.w-i*b.side), line+1))
+			w := min(b.side, b.w-i*b.side)
+			d := o.deviation(w, line+1)
+			b.dev = append(b.dev, d)
+			switch mean := o.first + o.sum/float32(w*(line+1)); {
+			case d >= noGrain:
+			case mean < darkEnd || mean > lightEnd:
+				b.ends++
+			default:
+				b.flat++
+			}
 		}
 	}
 }
@@ -142,12 +155,7 @@ func (b *maskBuilder) mask() *mask {
 		panic(fmt.Sprintf("embed: mask of %d rows after %d", b.h, b.y))
 	}
 	m := &mask{side: b.side, cols: b.cols, rows: len(b.dev) / b.cols}
-	for _, d := range b.dev {
-		if d < noGrain {
-			m.flat++
-		}
-	}
-	m.flat /= float64(len(b.dev))
+	m.flat = float64(b.flat) / float64(max(1, len(b.dev)-b.ends))
 	m.at = m.texture(b.dev)
 	power := 0.0
 	for i, d := range m.at {

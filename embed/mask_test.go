@@ -2,10 +2,14 @@ package embed
 
 import (
 	"fmt"
+	"image"
+	"image/color"
 	"math"
 	"testing"
 
+	"github.com/disintegration/imaging"
 	"github.com/filigrane/filigrane/internal/signal"
+
 	"github.com/filigrane/filigrane/internal/testphotos"
 )
 
@@ -200,4 +204,26 @@ func BenchmarkMask(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestFlatShare: a photograph has texture, also where it stands on white paper; flat colours have none.
+func TestFlatShare(t *testing.T) {
+	photo := testphotos.Square(t, "objects/wall-clock.jpg", 512)
+	onWhite := imaging.Paste(imaging.New(1024, 1024, color.White), photo, image.Pt(256, 256))
+	art := imaging.New(1024, 1024, color.NRGBA{240, 236, 220, 255})
+	for i := range 6 {
+		art = imaging.Paste(art, imaging.New(300, 200, color.NRGBA{uint8(40 * i), 90, 200 - uint8(30*i), 255}), image.Pt(100*i, 130*i))
+	}
+	for name, c := range map[string]struct {
+		img         image.Image
+		least, most float64
+	}{"photograph": {photo, 0, 0.05}, "on white": {onWhite, 0, 0.05}, "drawn": {art, 0.8, 1}} {
+		h, err := NewHost(c.img, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.FlatShare(); got < c.least || got > c.most {
+			t.Errorf("%s: %.3f of it is flat, want %v to %v", name, got, c.least, c.most)
+		}
+	}
 }

@@ -19,6 +19,16 @@ func (p Pixels) Mirrored() Pixels {
 	return p
 }
 
+// Turned returns the picture turned by a quarter counter-clockwise. It is that of the turned picture but for rounding.
+func (p Pixels) Turned() (q Pixels) {
+	for y := range Side {
+		for x := range Side {
+			q[(Side-1-x)*Side+y] = p[y*Side+x]
+		}
+	}
+	return q
+}
+
 // ImageCode returns the Image-Code of a picture. Metadata are not looked at: the picture must stand upright.
 // It panics on an empty picture and on a length that no code has.
 func ImageCode(img image.Image, length int) Code { return ImageCodeOf(Normalise(img), length) }

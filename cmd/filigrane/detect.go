@@ -21,6 +21,7 @@ type detectCmd struct {
 	Against  []string `sep:"none" placeholder:"PATH" help:"Other outputs of the same model, pictures or folders, repeatable. What they share with the pictures, such as the generator's own grid, is taken out before concepts are named. They must have been chosen without looking at what detect finds."`
 	Level    string   `enum:"fast,standard,deep" default:"standard" placeholder:"LEVEL" help:"How far to search for what was done to the picture: fast (resized as a whole, or cut), standard (any scale from 0.25 to 2 besides), deep (turned by up to 15 degrees, stretched, screenshots, pieces of collages). Default ${default}."`
 	Heat     string   `placeholder:"DIR" help:"Write a picture of where the mark is, one PNG for each input in which something was found."`
+	Force    bool     `short:"f" help:"Overwrite heat maps."`
 	FWER     float64  `name:"fwer" default:"1e-6" placeholder:"P" help:"The accepted chance of any false attribution per reading. Default 1e-6, the level of evidence; payouts use 1e-3."`
 	Decoys   int      `default:"0" placeholder:"N" help:"Read with N keys that were never used too, and rank the real one among them."`
 	Seed     string   `placeholder:"TEXT" help:"Draws the decoy keys; choose it after the pictures are known."`
@@ -286,6 +287,7 @@ func (d *detector) one(in input) *detection {
 	if err := d.heat(a, p.Image); err != nil {
 		a.Error = errorOf(err)
 	}
+	a.reading = nil // a megabyte of spectra, while answers wait for their turn
 	return a
 }
 

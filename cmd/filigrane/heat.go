@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"image"
 	"image/color"
 	"image/png"
@@ -28,24 +30,34 @@ func (d *detector) heat(a *detection, img image.Image) error {
 	if !ok {
 		return nil
 	}
+	name := filepath.Join(d.cmd.Heat, heatName(a.File))
+	if exists(name) && !d.cmd.Force {
+		return badInput("%s exists; give --force to overwrite it, or another folder for --heat", name)
+	}
 	if err := os.MkdirAll(d.cmd.Heat, 0o755); err != nil {
 		return err
 	}
-	name := strings.Map(func(r rune) rune {
-		if r == filepath.Separator || r == ':' {
-			return '_'
-		}
-		return r
-	}, strings.TrimLeft(filepath.Clean(a.File), "./\\"))
-	if a.File == "-" {
-		name = "standard-input"
-	}
-	a.Heat = filepath.Join(d.cmd.Heat, name+".heat.png")
+	a.Heat = name
 	var file bytes.Buffer
 	if err := png.Encode(&file, drawHeat(img, h)); err != nil {
 		return err
 	}
 	return registry.WriteFile(a.Heat, file.Bytes(), 0o644)
+}
+
+// heatName gives a file name for the map of an input: its last part, at most 100 bytes of it, and what tells it from others of
+// that name.
+func heatName(input string) string {
+	if input == "-" {
+		input = "standard input"
+	}
+	whole, err := filepath.Abs(input)
+	if err != nil {
+		whole = filepath.Clean(input)
+	}
+	base := filepath.Base(whole)
+	sum := sha256.Sum256([]byte(whole))
+	return strings.ToValidUTF8(base[:min(len(base), 100)], "") + "." + hex.EncodeToString(sum[:4]) + ".heat.png"
 }
 
 // Colours of a heat map: where T is at most cold nothing is drawn, at hot and beyond the colour is full.

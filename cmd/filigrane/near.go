@@ -18,7 +18,8 @@ type nearDuplicate struct {
 	ID       string `json:"id,omitempty"`
 	Path     string `json:"path,omitempty"`
 	Distance int    `json:"distance"`            // in bits of 64, between Image-Codes
-	Flipped  bool   `json:"flipped,omitempty"`   // the mirrored picture is nearer
+	Flipped  bool   `json:"flipped,omitempty"`   // the mirrored picture is nearer,
+	Turned   int    `json:"turned,omitempty"`    // or the one turned back by so many degrees, counter-clockwise
 	SameFile bool   `json:"same_file,omitempty"` // the bytes are those delivered
 	Delivery string `json:"dir,omitempty"`       // folder of the delivery
 }
@@ -27,7 +28,7 @@ type nearDuplicate struct {
 const mostNear = 5
 
 // near finds the delivered works that a picture looks like, nearest first, mostNear at most. data is the picture's
-// file; nil if there is none. It finds copies that were recompressed, reduced, blurred or mirrored, but not
+// file; nil if there is none. It finds copies that were recompressed, reduced, blurred, mirrored or turned by quarters, but not
 // cuttings, and works only whose manifest has codes. See iscc.MaxDistance for how often chance finds one.
 func (sc *scope) near(looks []look, data []byte) []nearDuplicate {
 	if sc.names.codes == nil {
@@ -38,7 +39,7 @@ func (sc *scope) near(looks []look, data []byte) []nearDuplicate {
 		for _, m := range sc.names.codes.Near(l.code, iscc.MaxDistance) {
 			if before, ok := nearest[m.ID]; !ok || m.Distance < before.Distance {
 				w := sc.names.work(m.ID)
-				nearest[m.ID] = nearDuplicate{Number: m.ID, ID: w.id, Path: w.path, Distance: m.Distance, Flipped: l.flipped}
+				nearest[m.ID] = nearDuplicate{Number: m.ID, ID: w.id, Path: w.path, Distance: m.Distance, Flipped: l.flipped, Turned: 90 * l.turns}
 			}
 		}
 	}
@@ -83,15 +84,25 @@ func (sc *scope) distanceTo(number int, looks []look) (distance int, ok bool) {
 type look struct {
 	code    iscc.Code
 	flipped bool
+	turns   int // quarters counter-clockwise, after the flip
 }
 
-// looksOf gives the codes of a picture and of its mirror image; and both without cutting its even border off, if it has
+// looksOf gives the codes of a picture and of its mirror image, each in four turns; and all without cutting its even border off, if it has
 // one: a mark makes borders uneven, so that the work's was not cut off. The other way round, a copy whose border
 // compression made uneven, of a work whose border is even, is not found.
 func looksOf(img image.Image) []look {
 	var looks []look
 	add := func(p iscc.Pixels) {
-		looks = append(looks, look{iscc.ImageCodeOf(p, iscc.DefaultBits), false}, look{iscc.ImageCodeOf(p.Mirrored(), iscc.DefaultBits), true})
+		for _, flipped := range []bool{false, true} {
+			q := p
+			if flipped {
+				q = p.Mirrored()
+			}
+			for turns := range 4 {
+				looks = append(looks, look{iscc.ImageCodeOf(q, iscc.DefaultBits), flipped, turns})
+				q = q.Turned()
+			}
+		}
 	}
 	add(iscc.Normalise(img))
 	if iscc.Bordered(img) {
@@ -113,7 +124,7 @@ func (d *detector) look(a *detection, img image.Image, data []byte) {
 			a.Near = append(a.Near, n)
 		}
 	}
-	if a.Work == nil || a.Piece != nil || !whole(a.Alignment, a.scope.Resolution, img.Bounds()) {
+	if a.Work == nil || a.Piece != nil || !whole(a.Alignment, a.scope, a.Work.Number, img.Bounds()) {
 		return // of a cutting nothing can be said
 	}
 	if bits, ok := a.scope.distanceTo(a.Work.Number, looks); ok && bits >= strangers {
@@ -122,11 +133,21 @@ func (d *detector) look(a *detection, img image.Image, data []byte) {
 	}
 }
 
-// whole says whether an alignment is that of a picture that was resized, not cut.
-func whole(a *alignment, resolution int, b image.Rectangle) bool {
+// whole says whether an alignment is that of the file of a work as it was delivered, resized or turned by quarters, not cut. It is
+// not known where the manifest does not say how large the file was.
+func whole(a *alignment, sc *scope, number int, b image.Rectangle) bool {
 	const near = 0.01
-	scale := float64(min(b.Dx(), b.Dy())) / float64(resolution)
-	return a != nil && math.Abs(a.Scale/scale-1) < near && math.Abs(a.Aspect-1) < near && math.Abs(a.Rotation) < 0.5 &&
+	w := sc.names.work(number)
+	if a == nil || w.width == 0 || w.height == 0 {
+		return false
+	}
+	width, height := float64(b.Dx()), float64(b.Dy())
+	if a.Turns%2 == 1 {
+		width, height = height, width
+	}
+	scale := min(width, height) / float64(sc.Resolution)
+	return math.Abs(width/height/(float64(w.width)/float64(w.height))-1) < near &&
+		math.Abs(a.Scale/scale-1) < near && math.Abs(a.Aspect-1) < near && math.Abs(a.Rotation) < 0.5 &&
 		math.Abs(a.ShiftX) < 0.05 && math.Abs(a.ShiftY) < 0.05
 }
 

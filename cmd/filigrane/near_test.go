@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/disintegration/imaging"
+
 	"github.com/filigrane/filigrane/internal/attack"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/iscc"
@@ -56,6 +58,14 @@ func TestNear(t *testing.T) {
 		copied := edits["jpeg30"].Apply(edits["flip"].Apply(img, 1), 1)
 		if got := sc.near(looksOf(copied), []byte("another file")); len(got) != 1 || got[0].Number != number || !got[0].Flipped || got[0].SameFile {
 			t.Errorf("a mirrored copy: %+v", got)
+		}
+		for turns, turned := range []image.Image{1: imaging.Rotate270(img), 2: imaging.Rotate180(img), 3: imaging.Rotate90(img)} {
+			if turns == 0 {
+				continue
+			}
+			if got := sc.near(looksOf(turned), nil); len(got) != 1 || got[0].Number != number || got[0].Turned != 90*turns || got[0].Flipped {
+				t.Errorf("turned back by %d quarters it is the work: %+v", turns, got)
+			}
 		}
 		for other := range sc.names.works {
 			d, ok := sc.distanceTo(other, looksOf(copied))

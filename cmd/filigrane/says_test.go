@@ -30,6 +30,8 @@ func TestWhatIsSaid(t *testing.T) {
 	}
 
 	copied := said(files[0], "--heat", filepath.Join(dir, "heat"))
+	sh.must(2, "detect", "-D", out, files[0], "--heat", filepath.Join(dir, "heat")) // it is there
+	sh.must(0, "detect", "-D", out, files[0], "--heat", filepath.Join(dir, "heat"), "--force")
 	if want := []string{"copy of work " + copied.Work.ID}; !slices.Equal(copied.Says, want) {
 		t.Errorf("a delivered file: %q, want %q", copied.Says, want)
 	}
@@ -57,6 +59,48 @@ func TestWhatIsSaid(t *testing.T) {
 	}
 
 	testPiece(t, said, files[0], filepath.Join(dir, "collage.png"))
+	testTurned(t, sh, files[0])
+}
+
+// testTurned: a copy that was turned, or cut as trainers cut, is a copy, and no contradiction.
+func testTurned(t *testing.T, sh *shell, square string) {
+	dir := t.TempDir()
+	native := filepath.Join(dir, "native")
+	sh.must(0, "deliver", "-c", "spring", "-o", native, "--licence", "native", "--geometry", "native:512")
+	untar(t, filepath.Join(native, "shard-000000.tar"), dir)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.png"))
+	if len(files) == 0 {
+		t.Fatal("nothing delivered")
+	}
+	whole := picture(t, read(t, files[0]))
+	side := min(whole.Bounds().Dx(), whole.Bounds().Dy())
+	copies := map[string]image.Image{"cut to a square": imaging.Fit(imaging.CropCenter(whole, side, side), 512, 512, imaging.Lanczos)}
+	for name, img := range map[string]image.Image{"square": picture(t, read(t, square)), "native": imaging.Fit(whole, 768, 768, imaging.Lanczos)} {
+		copies[name+" turned"], copies[name+" upside down"], copies[name+" flipped"] = imaging.Rotate90(img), imaging.Rotate180(img), imaging.FlipV(img)
+	}
+	for name, img := range copies {
+		file := filepath.Join(dir, "copy.png")
+		writePNG(t, file, img)
+		d := one[detection](t, sh.must(0, "detect", file).out)
+		if d.Work == nil || d.Contradiction != "" {
+			t.Errorf("%s: work %+v, %q", name, d.Work, d.Contradiction)
+		}
+		if name != "cut to a square" && (len(d.Near) == 0 || d.Near[0].ID != d.Work.ID) {
+			t.Errorf("%s: looks like %+v", name, d.Near)
+		}
+	}
+}
+
+// TestHeatNames: inputs of one name have maps of their own, and a map is not overwritten unasked.
+func TestHeatNames(t *testing.T) {
+	names := map[string]string{}
+	for _, input := range []string{"a/x.png", "a_x.png", "../a/x.png", "/a/x.png", ".x.png", "x.png", "-", "standard-input", strings.Repeat("é", 200) + ".png", "a\nb.png"} {
+		name := heatName(input)
+		if other, ok := names[name]; ok || len(name) > 150 || filepath.Base(name) != name {
+			t.Errorf("%q: %q, as for %q", input, name, other)
+		}
+		names[name] = input
+	}
 }
 
 // testPiece pastes the middle of a delivered file into a picture of somebody else's.

@@ -33,6 +33,7 @@ type workName struct {
 	id, path        string
 	concepts        []int
 	image, instance iscc.Code // of the file delivered; none in older manifests
+	width, height   int       // of the file delivered
 }
 
 func (n names) concept(number int) (id, name string) {
@@ -151,7 +152,7 @@ func (d *detector) fromFolder(folder string) (*scope, error) {
 		sc.names.concepts[c.Number] = named{c.Number, string(c.ID), c.Name}
 	}
 	for _, img := range del.Images {
-		w := workName{id: string(img.Work), path: img.SourcePath, image: img.ISCCImage, instance: img.ISCCInstance}
+		w := workName{id: string(img.Work), path: img.SourcePath, image: img.ISCCImage, instance: img.ISCCInstance, width: img.Width, height: img.Height}
 		for _, c := range img.Concepts {
 			w.concepts = append(w.concepts, c.Number)
 		}

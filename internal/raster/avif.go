@@ -11,7 +11,8 @@ import (
 )
 
 // decodeAVIF reads a still AVIF by libavif, which runs as WebAssembly inside this process: a damaged file ends in an
-// error there and touches nothing else. What the container says around the pixels, turns included, is read
+// error there and touches nothing else (without the build tag nodynamic a libavif of the machine's own may be taken, and that does
+// not hold). What the container says around the pixels, turns included, is read
 // here. 8 bits a sample give NRGBA, 10 and 12 give NRGBA64, spread over 16 bits.
 func decodeAVIF(data []byte, lim Limits) (*Picture, error) {
 	box, e := parseAVIF(data)
@@ -21,11 +22,14 @@ func decodeAVIF(data []byte, lim Limits) (*Picture, error) {
 	if e := box.check(lim); e != nil {
 		return nil, e
 	}
+	if e := box.checkCoded(data, lim); e != nil {
+		return nil, e
+	}
 	img, err := libavif.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, failFrom(AVIF, err, false)
 	}
-	if got := img.Bounds().Size(); got != box.size {
+	if got := img.Bounds().Size(); got != extent(box.property("ispe")) {
 		return nil, fail(KindCorrupt, "the AVIF's header claims %v pixels and its data hold %v; save it anew", box.size, got)
 	}
 	return &Picture{Orientation: box.orientation(), Image: canonical(img), Meta: box.metadata(data)}, nil
@@ -45,11 +49,12 @@ func (m *avifMeta) metadata(data []byte) Metadata {
 // avifMeta is what the meta box of an ISO base media file says (ISO/IEC 14496-12 and 23008-12).
 type avifMeta struct {
 	primary    uint32
-	size       image.Point // the largest image spatial extent: tiles of a grid are smaller
+	size       image.Point // the largest image spatial extent
 	properties []isoBox    // in order, counted from 1 by the associations
 	assigned   []byte      // ordinal numbers of the primary item's properties, in the order they apply
 	items      map[uint32]avifItem
-	icc        []byte
+	icc, idat  []byte
+	associated [][]byte // bodies of ipma
 }
 
 // avifItem is a thing the file holds: a coded picture ("av01", "grid"), "Exif", or "mime" for XMP.
@@ -114,6 +119,13 @@ func parseAVIF(data []byte) (*avifMeta, *Error) {
 			}
 		}
 	}
+	for _, body := range m.associated { // once the primary item is known, wherever that stands
+		r := isoReader{b: body}
+		m.readAssociations(&r)
+		if r.short {
+			return nil, fail(KindCorrupt, "a damaged property list in the AVIF; save it anew")
+		}
+	}
 	for _, item := range m.items {
 		for _, x := range item.extents {
 			if !item.inIDAT && x[0]+x[1] > int64(len(data)) {
@@ -130,6 +142,8 @@ func (m *avifMeta) read(b isoBox) *Error {
 	switch b.name {
 	case "pitm":
 		m.primary = r.wide(r.version() > 0)
+	case "idat":
+		m.idat = b.body
 	case "iinf":
 		m.readInfos(&r)
 	case "iloc":
@@ -146,11 +160,7 @@ func (m *avifMeta) read(b isoBox) *Error {
 				}
 				m.readProperties()
 			} else if b.name == "ipma" {
-				r := isoReader{b: b.body}
-				m.readAssociations(&r)
-				if r.short {
-					return fail(KindCorrupt, "a damaged property list in the AVIF; save it anew")
-				}
+				m.associated = append(m.associated, b.body)
 			}
 		}
 	}
@@ -218,14 +228,21 @@ func (m *avifMeta) readProperties() {
 	for _, p := range m.properties {
 		switch {
 		case p.name == "ispe" && len(p.body) >= 12:
-			w, h := int64(binary.BigEndian.Uint32(p.body[4:])), int64(binary.BigEndian.Uint32(p.body[8:]))
-			if w*h >= int64(m.size.X)*int64(m.size.Y) {
-				m.size = image.Pt(int(w), int(h))
+			if s := extent(p.body); float64(s.X)*float64(s.Y) >= float64(m.size.X)*float64(m.size.Y) {
+				m.size = s
 			}
 		case p.name == "colr" && len(p.body) > 4 && (string(p.body[:4]) == "prof" || string(p.body[:4]) == "rICC"):
 			m.icc = p.body[4:]
 		}
 	}
+}
+
+// extent reads the body of an ispe: width and height. It is 0, 0 where there is none.
+func extent(ispe []byte) image.Point {
+	if len(ispe) < 12 {
+		return image.Point{}
+	}
+	return image.Pt(int(binary.BigEndian.Uint32(ispe[4:])), int(binary.BigEndian.Uint32(ispe[8:])))
 }
 
 func (m *avifMeta) readAssociations(r *isoReader) {
@@ -294,7 +311,7 @@ func (m *avifMeta) orientation() int {
 }
 
 // item gives the bytes of the item of a kind with the lowest number, nil if there is none.
-func (m *avifMeta) item(data []byte, kind string) (out []byte) {
+func (m *avifMeta) item(data []byte, kind string) []byte {
 	var ids []uint32
 	for id, item := range m.items {
 		if item.kind == kind && !item.inIDAT {
@@ -304,9 +321,20 @@ func (m *avifMeta) item(data []byte, kind string) (out []byte) {
 	if ids == nil {
 		return nil
 	}
-	for _, x := range m.items[slices.Min(ids)].extents {
-		if len(out)+int(x[1]) > len(data) {
-			return nil // extents that overlap
+	return m.bytes(data, m.items[slices.Min(ids)])
+}
+
+// bytes gives the bytes of an item, nil where its extents overlap or reach too far.
+func (m *avifMeta) bytes(data []byte, item avifItem) (out []byte) {
+	if item.inIDAT {
+		data = m.idat
+	}
+	for _, x := range item.extents {
+		if x[1] == 0 && len(item.extents) == 1 { // to the end
+			x[1] = int64(len(data)) - x[0]
+		}
+		if x[1] < 0 || x[0]+x[1] > int64(len(data)) || len(out)+int(x[1]) > len(data) {
+			return nil
 		}
 		out = append(out, data[x[0]:x[0]+x[1]]...)
 	}

@@ -154,3 +154,41 @@ func FuzzAVIFContainer(f *testing.F) {
 		}
 	})
 }
+
+// TestAVIFThatLiesAboutItsSize: the container's size is not believed; limits hold for what is decoded.
+func TestAVIFThatLiesAboutItsSize(t *testing.T) {
+	coded := avifBytes(t, image.NewNRGBA(image.Rect(0, 0, 700, 500)))
+	extent := append(binary.BigEndian.AppendUint32(nil, 700), binary.BigEndian.AppendUint32(nil, 500)...)
+	if n := bytes.Count(coded, extent); n == 0 {
+		t.Fatal("no extent to falsify")
+	}
+	lie := bytes.ReplaceAll(coded, extent, append(binary.BigEndian.AppendUint32(nil, 64), binary.BigEndian.AppendUint32(nil, 64)...))
+	if size, ok := av1Size(mustParseAVIF(t, coded).item(coded, "av01")); !ok || size != image.Pt(700, 500) {
+		t.Errorf("the coded picture is %v, %v", size, ok)
+	}
+	for limit, want := range map[int64]Kind{10_000: KindTooLarge, 0: KindCorrupt} {
+		_, err := Decode(lie, Limits{MaxPixels: limit})
+		if got := KindOf(err); got != want {
+			t.Errorf("a limit of %d: %v, want %s", limit, err, want)
+		}
+	}
+	huge := bytes.ReplaceAll(coded, extent, bytes.Repeat([]byte{255}, 8))
+	if _, err := Decode(huge, DefaultLimits()); KindOf(err) != KindTooLarge {
+		t.Errorf("a size beyond 64 bits: %v", err)
+	}
+	for n := range len(coded) {
+		cut := bytes.Clone(coded[:n])
+		if _, err := Decode(cut, DefaultLimits()); err == nil {
+			t.Fatalf("cut after %d of %d bytes it is taken", n, len(coded))
+		}
+	}
+}
+
+func mustParseAVIF(t *testing.T, data []byte) *avifMeta {
+	t.Helper()
+	m, e := parseAVIF(data)
+	if e != nil {
+		t.Fatal(e)
+	}
+	return m
+}

@@ -58,6 +58,11 @@ func parseTIFF(data []byte, lim Limits) (*Picture, *Error) {
 	if at+2 > int64(len(data)) || at+2+12*int64(order.Uint16(data[at:])) > int64(len(data)) {
 		return nil, failFrom(TIFF, io.ErrUnexpectedEOF, false)
 	}
+	for _, tag := range []uint16{tiffWidth, tiffLength, tiffPhotometric, tiffPlanar, tiffSamples} {
+		if e := findEntryIn(data, at, order, tag); e >= 0 && order.Uint32(data[e+4:]) != 1 {
+			return nil, fail(KindCorrupt, "a damaged TIFF: tag %d should have one value; save it anew", tag) // decoders differ in which they take
+		}
+	}
 	one := func(tag uint16) int { return entryNumber(data, findEntryIn(data, at, order, tag), order) }
 	if e := lim.checkSize(one(tiffWidth), one(tiffLength)); e != nil {
 		return nil, e

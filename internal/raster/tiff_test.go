@@ -105,3 +105,27 @@ func TestTIFF(t *testing.T) {
 		}
 	}
 }
+
+// TestTIFFWithTwoWidths: an entry whose count is not one is read one way by us and another by the decoder; limits must not
+// be passed that way.
+func TestTIFFWithTwoWidths(t *testing.T) {
+	order := binary.LittleEndian
+	good := fullTIFF(order, image.NewGray16(image.Rect(0, 0, 8, 6)), 1)
+	if _, err := Decode(good, DefaultLimits()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range []uint16{tiffWidth, tiffLength, tiffPhotometric} {
+		bad := bytes.Clone(good)
+		at, _ := findEntry(bad, tag)
+		if at < 0 {
+			t.Fatalf("no tag %d", tag)
+		}
+		order.PutUint16(bad[at+2:], 4)
+		order.PutUint32(bad[at+4:], 2)
+		order.PutUint32(bad[at+8:], uint32(len(bad)))
+		bad = append(bad, 0x20, 0x4e, 0, 0, 0x20, 0x4e, 0, 0)
+		if _, err := Decode(bad, Limits{MaxPixels: 20_000}); KindOf(err) != KindCorrupt {
+			t.Errorf("tag %d with two values: %v", tag, err)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type tiffEntry struct {
 	tag, typ uint16
 	value    []byte // a whole number of items of the type
 	at       int64  // where the value stood in the file
+	entry    int64  // where the entry stood
 	fixed    bool   // value holds the four bytes of the entry as they are; count is then kept
 	count    uint32 // only with fixed
 }
@@ -53,7 +54,7 @@ func tiffEntries(data []byte, ifd int64, order binary.ByteOrder) []tiffEntry {
 			break
 		}
 		raw := data[at : at+12]
-		e := tiffEntry{tag: order.Uint16(raw), typ: order.Uint16(raw[2:]), at: at + 8}
+		e := tiffEntry{tag: order.Uint16(raw), typ: order.Uint16(raw[2:]), at: at + 8, entry: at}
 		if int(e.typ) >= len(tiffTypes) || tiffTypes[e.typ].size == 0 {
 			continue
 		}

@@ -104,7 +104,7 @@ func fixedEntries(exif []byte, order binary.ByteOrder) (out []tiffEntry) {
 		if tiffStorage(e.tag) || e.tag == tiffXMP || e.tag == tiffIPTC || e.tag == tiffICC || e.tag == tiffPhotoshop {
 			continue
 		}
-		raw := exif[findEntryIn(exif, ifd, order, e.tag):]
+		raw := exif[e.entry:]
 		out = append(out, tiffEntry{tag: e.tag, typ: e.typ, value: raw[8:12], fixed: true, count: order.Uint32(raw[4:])})
 	}
 	return out
