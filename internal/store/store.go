@@ -4,17 +4,22 @@
 // # Promises
 //
 // Atomic: an object is there in full or not at all. While Put runs, and after it failed or its process was
-// killed, Open and List show what they showed before. Replacing an object is atomic too.
+// killed, Open, List and Each show what they showed before. Replacing an object is atomic too.
 //
 // Durable: once Put or Delete has returned nil, the change survives a crash of the process and a loss of
 // power. After an error, or without an answer, the change may or may not have been made: look, or do it again.
 //
-// Consistent: what Put and Delete have done is seen by every Open and List that begins later, from any process.
+// Consistent: what Put and Delete have done is seen by every Open, List and Each that begins later, from any process.
 //
 // May run twice: putting the same bytes again and deleting what is gone already are no errors.
 //
 // Concurrent: all methods may be called by several goroutines and processes at once. Of two Puts to one key one
-// wins whole. A reader got from Open goes on reading the object it opened, also when that is replaced or deleted.
+// wins whole. A reader got from Open goes on reading the object it opened, also when that is replaced or deleted,
+// or fails (a bucket keeps no replaced object for a reader whose connection was cut): it never mixes two objects.
+// Bytes that were read are known to be the object's only when io.EOF was reached.
+//
+// Buckets of others: a Bucket is the part of a Store that reads, over a folder or bucket that somebody else filled.
+// Its keys are what is there, not what CheckKey allows; a Store is a Bucket that shows its own objects only.
 //
 // Trust: a store is not trusted. Who can write to it can lose, swap or delay objects; readers compare hashes.
 package store
@@ -25,7 +30,30 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
+
+// Object is what a listing tells about one object.
+type Object struct {
+	Key      string    // of a Bucket: any bytes at all, so quote it when showing it
+	Size     int64     // bytes
+	Modified time.Time // by the clock of the store
+	// Refused says why this entry of a Bucket cannot be opened ("a symbolic link"), "" if it can. Then Size and
+	// Modified may be zero. Entries of a Store are never refused.
+	Refused string
+}
+
+// Bucket reads a folder or bucket of masters that others filled and may still be filling. It never writes.
+type Bucket interface {
+	// Each calls fn for every object whose key begins with prefix and is greater than after ("" for all), in the order
+	// of the keys' bytes, in the caller's goroutine. Memory does not grow with the number of objects. What can be named
+	// and not read is given with Refused set, and the walk goes on; it ends at the first error of fn, which is
+	// returned as it is. To resume, give the last key that was handled as after. What changes meanwhile may be seen or
+	// not; nothing else is left out, and no key comes twice.
+	Each(ctx context.Context, prefix, after string, fn func(Object) error) error
+	// Open reads an object; the caller closes it. Errors: ErrNotFound, others of the driver.
+	Open(ctx context.Context, key string) (io.ReadCloser, error)
+}
 
 // Store keeps objects. The package comment says what every driver promises.
 type Store interface {
@@ -34,13 +62,18 @@ type Store interface {
 	Put(ctx context.Context, key string, write func(io.Writer) error) error
 	// Open reads an object; the caller closes it. Errors: ErrNotFound, ErrKey, others of the driver.
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
-	// List returns the keys that begin with prefix, in the order of their bytes. None is no error.
+	// List returns the keys that begin with prefix, in the order of their bytes. None is no error. It holds all of
+	// them in memory; Each does not.
 	List(ctx context.Context, prefix string) ([]string, error)
+	// Each is Bucket.Each over the objects that List shows.
+	Each(ctx context.Context, prefix, after string, fn func(Object) error) error
 	// Delete removes an object. Removing what is not there is no error.
 	Delete(ctx context.Context, key string) error
 	// Lock takes the lock of that name (a key) for this caller, or returns ErrLocked at once. The lock is advisory: it
-	// stops other lockers only. It ends when release is called or the process ends, however that ends.
-	// Locks are no objects: List does not show them.
+	// stops other lockers only. It ends when release is called or, at once or after a time the driver states, when the
+	// process ends, however that ends. If the driver can lose a lock while its holder lives, Put and Delete of
+	// the Store it was taken from fail with ErrLocked from then on until release, which then fails too.
+	// Locks are no objects: List and Each do not show them.
 	Lock(ctx context.Context, name string) (release func() error, err error)
 }
 
@@ -83,8 +116,21 @@ func CheckKey(key string) error {
 	return nil
 }
 
+// Keys collects what Each shows: it is List for drivers.
+func Keys(ctx context.Context, b Bucket, prefix string) ([]string, error) {
+	var keys []string
+	err := b.Each(ctx, prefix, "", func(o Object) error {
+		keys = append(keys, o.Key)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
 // ReadAll reads a whole object of at most limit bytes.
-func ReadAll(ctx context.Context, s Store, key string, limit int64) ([]byte, error) {
+func ReadAll(ctx context.Context, s Bucket, key string, limit int64) ([]byte, error) {
 	r, err := s.Open(ctx, key)
 	if err != nil {
 		return nil, err

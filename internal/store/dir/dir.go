@@ -18,7 +18,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -170,36 +169,28 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// List implements store.Store. It reads the whole folder that the prefix names, however many objects match.
+// List implements store.Store.
 func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
-	from := "."
+	return store.Keys(ctx, s, prefix)
+}
+
+// Each implements store.Store. Files whose names are no keys are not shown: they are not the store's.
+func (s *Store) Each(ctx context.Context, prefix, after string, fn func(store.Object) error) error {
 	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
-		from = prefix[:i]
-		if err := store.CheckKey(from); err != nil {
-			return nil, err
+		if err := store.CheckKey(prefix[:i]); err != nil {
+			return err
 		}
 	}
-	var keys []string
-	err := fs.WalkDir(s.root.FS(), from, func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, fs.ErrNotExist):
-			return nil // removed meanwhile, or nothing there at all
-		case err != nil:
-			return err
-		case d.IsDir() && p != "." && strings.HasPrefix(d.Name(), "."):
-			return fs.SkipDir
-		case d.Type().IsRegular() && strings.HasPrefix(p, prefix) && store.CheckKey(p) == nil:
-			keys = append(keys, p)
+	w := walk{ctx: ctx, root: s.root, prefix: prefix, after: after, fn: func(o store.Object, err error) error {
+		if o.Refused == "" && store.CheckKey(o.Key) == nil {
+			return fn(o)
+		}
+		if err != nil && (o.Key == "" || store.CheckKey(strings.TrimSuffix(o.Key, "/")) == nil) {
+			return fmt.Errorf("store: listing %q: %w", o.Key, err)
 		}
 		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("store: listing %q: %w", prefix, err)
-	}
-	slices.Sort(keys)
-	return keys, nil
+	}}
+	return w.folder("")
 }
 
 // Delete implements store.Store. Folders that became empty go too.

@@ -16,6 +16,8 @@ import (
 	"github.com/filigrane/filigrane/internal/store"
 )
 
+const noWait = 0
+
 // Lock implements store.Store by creating a file. Without flock(2) a killed process leaves it behind: the error
 // says which file to delete by hand. Nothing is guessed about processes that may still run.
 func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {

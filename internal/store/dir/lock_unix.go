@@ -17,6 +17,8 @@ import (
 	"github.com/filigrane/filigrane/internal/store"
 )
 
+const noWait = syscall.O_NONBLOCK
+
 // Kinds of files in the private folder.
 const (
 	temporaryPrefix = "tmp-"

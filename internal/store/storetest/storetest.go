@@ -1,4 +1,5 @@
-// Package storetest is the conformance suite of package store: a driver's test is a call of Run.
+// Package storetest is the conformance suite of package store: a driver's test is a call of Run, and of RunBucket for
+// what it reads of others.
 package storetest
 
 import (
@@ -7,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/filigrane/filigrane/internal/store"
 )
@@ -23,7 +26,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (s store.Store, again func() sto
 		test func(t *testing.T, s store.Store, again func() store.Store)
 	}{
 		{"RoundTrip", roundTrip}, {"FailedPutChangesNothing", failedPut}, {"NothingPartialIsSeen", partial},
-		{"ListOrderAndPrefix", listing}, {"DeleteTwice", deleteTwice}, {"Keys", keys}, {"Lock", lock},
+		{"ListOrderAndPrefix", listing}, {"EachResumesAndEnds", each}, {"ManyPages", pages}, {"LargeObject", large}, {"DeleteTwice", deleteTwice}, {"Keys", keys}, {"Lock", lock},
 		{"ConcurrentPuts", concurrentPuts}, {"PutAndDeleteInOneFolder", churn}, {"ReaderOutlivesDelete", outlives}, {"Cancelled", cancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -138,6 +141,131 @@ func listing(t *testing.T, s store.Store, _ func() store.Store) {
 	expectList(t, s, "a", all[:6]...)
 	expectList(t, s, "a/2/", "a/2/x")
 	expectList(t, s, "z")
+}
+
+func each(t *testing.T, s store.Store, again func() store.Store) {
+	all := []string{"a-b/c", "a.txt", "a/1", "a/10", "a/2/x", "a0", "b"}
+	before := time.Now().Add(-time.Minute)
+	for i, k := range all {
+		put(t, s, k, strings.Repeat("x", i))
+	}
+	for _, prefix := range []string{"", "a", "a/", "a/1", "b", "z"} {
+		for _, after := range append([]string{"", "A", "a", "a/", "a/1~", "a/2", "zz"}, all...) {
+			var want, got []string
+			for _, k := range all {
+				if strings.HasPrefix(k, prefix) && k > after {
+					want = append(want, k)
+				}
+			}
+			err := again().Each(ctx, prefix, after, func(o store.Object) error {
+				if o.Size != int64(slices.Index(all, o.Key)) || o.Modified.Before(before) || o.Modified.After(time.Now().Add(time.Minute)) || o.Refused != "" {
+					t.Errorf("got %+v", o)
+				}
+				got = append(got, o.Key)
+				return nil
+			})
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("each of %q after %q: got %q, %v, want %q", prefix, after, got, err, want)
+			}
+		}
+	}
+	why := errors.New("why")
+	n := 0
+	err := s.Each(ctx, "", "", func(store.Object) error {
+		if n++; n == 3 {
+			return why
+		}
+		return nil
+	})
+	if err != why || n != 3 {
+		t.Errorf("Each went on after the error of its function: %d, %v", n, err)
+	}
+	if err := s.Each(ctx, "../", "", func(store.Object) error { return nil }); !errors.Is(err, store.ErrKey) && err != nil {
+		t.Errorf("a prefix that no key has: %v", err)
+	}
+}
+
+// pages has more objects than a server lists at once, and changes them while they are listed.
+func pages(t *testing.T, s store.Store, again func() store.Store) {
+	const n = 1100
+	key := func(i int) string { return fmt.Sprintf("p/%02d/%04d", i/100, i) }
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := w; i < n; i += 4 {
+				if err := store.PutBytes(ctx, s, key(i), []byte(key(i))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	next := 0
+	err := again().Each(ctx, "p/", "", func(o store.Object) error {
+		if o.Key != key(next) {
+			return fmt.Errorf("got %s, want %s", o.Key, key(next))
+		}
+		next++
+		return s.Delete(ctx, o.Key)
+	})
+	if err != nil || next != n {
+		t.Fatalf("saw %d of %d: %v", next, n, err)
+	}
+	expectList(t, s, "")
+}
+
+// large is more than drivers keep in memory, written in odd pieces, and read in others.
+func large(t *testing.T, s store.Store, again func() store.Store) {
+	data := Bytes(1, 11<<20+12345)
+	err := s.Put(ctx, "large", func(w io.Writer) error {
+		for piece := range slices.Chunk(data, 123457) {
+			if _, err := w.Write(piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := again().Open(ctx, "large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	head := make([]byte, 1000)
+	if _, err := io.ReadFull(r, head); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil || !bytes.Equal(append(head, rest...), data) {
+		t.Fatalf("%d bytes, %v", len(head)+len(rest), err)
+	}
+	early, err := s.Open(ctx, "large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := early.Close(); err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("why")
+	err = s.Put(ctx, "large", func(w io.Writer) error {
+		_, _ = w.Write(data[1:])
+		return why
+	})
+	if !errors.Is(err, why) {
+		t.Fatal(err)
+	}
+	if got, err := store.ReadAll(ctx, s, "large", 1<<30); err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("a Put that failed changed the object: %d bytes, %v", len(got), err)
+	}
+}
+
+// Bytes are n bytes that look random and are the same for a seed.
+func Bytes(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}).Read(b)
+	return b
 }
 
 func deleteTwice(t *testing.T, s store.Store, again func() store.Store) {
@@ -286,6 +414,9 @@ func cancelled(t *testing.T, s store.Store, _ func() store.Store) {
 	}
 	if _, err := s.List(stopped, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("List: %v", err)
+	}
+	if err := s.Each(stopped, "", "", func(store.Object) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Each: %v", err)
 	}
 	if err := s.Delete(stopped, "a"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Delete: %v", err)
