@@ -25,7 +25,7 @@ import (
 // Kind is what can go wrong.
 type Kind string
 
-// The faults. Those that do not fit a request (there is no body to cut in a DELETE) become Error500.
+// The faults. A request suffers one that fits it (there is no body to cut in a DELETE), Error500 if none of those asked for does.
 const (
 	Error500     Kind = "500"                // the server is never asked
 	Error503     Kind = "503 slow down"      // the server is never asked
@@ -129,9 +129,9 @@ func (p *Proxy) choose(r *http.Request) Kind {
 	if float64(binary.BigEndian.Uint64(h[:])>>11)/(1<<53) >= p.rate {
 		return ""
 	}
-	k := p.kinds[binary.BigEndian.Uint64(h[8:])%uint64(len(p.kinds))]
-	if !fits(k, r) {
-		k = Error500
+	k := Error500
+	if fitting := slices.DeleteFunc(slices.Clone(p.kinds), func(k Kind) bool { return !fits(k, r) }); len(fitting) > 0 {
+		k = fitting[binary.BigEndian.Uint64(h[8:])%uint64(len(fitting))]
 	}
 	p.counts[k]++
 	return k
@@ -193,9 +193,7 @@ func (p *Proxy) spoil(k Kind, w http.ResponseWriter, r *http.Request) error {
 	case CorruptedPut:
 		body[len(body)/2] ^= 1
 	case Duplicate:
-		if first, _, err := p.send(r, body); err == nil {
-			_ = first
-		}
+		_, _, _ = p.send(r, body)
 	}
 	answer, text, err := p.send(r, body)
 	if err != nil {

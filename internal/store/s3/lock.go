@@ -81,30 +81,42 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 
 // take writes the lock object, on the condition that nobody holds it.
 func (l *lock) take(ctx context.Context) error {
-	there, etag, age, err := l.read(ctx)
-	absent := errors.Is(err, store.ErrNotFound)
-	if err != nil && !absent {
-		return err
-	}
-	if left := time.Duration(there.Millis)*time.Millisecond + lockMargin - age; !absent && !there.Free && left > 0 {
-		return fmt.Errorf("%w: %s, lock %s of %s; unless it is renewed it ends in %s", store.ErrLocked, there.Holder, l.name, l.s, left.Round(time.Second))
-	}
 	host, _ := os.Hostname()
-	l.lease = lease{Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host), Token: rand.Text(), Fence: there.Fence + 1, Millis: l.s.opt.Lease.Milliseconds()}
-	began := l.s.opt.Now()
-	if err := l.write(ctx, &condition{absent: absent, etag: etag}); err != nil && !answered(err, http.StatusPreconditionFailed) {
-		return err
+	l.lease = lease{Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host), Token: rand.Text(), Millis: l.s.opt.Lease.Milliseconds()}
+	var before lease
+	for range l.s.opt.Tries {
+		there, etag, age, err := l.read(ctx)
+		absent := errors.Is(err, store.ErrNotFound)
+		switch left := time.Duration(there.Millis)*time.Millisecond + lockMargin - age; {
+		case absent:
+		case err != nil:
+			return err
+		case there.Token == l.lease.Token: // an earlier try was carried out, and its answer was lost
+			l.etag = etag
+			return nil
+		case before.Token != "" && there != before:
+			return fmt.Errorf("%w: %s, lock %s of %s", store.ErrLocked, there.Holder, l.name, l.s)
+		case !there.Free && left > 0:
+			return fmt.Errorf("%w: %s, lock %s of %s; unless it is renewed it ends in %s", store.ErrLocked, there.Holder, l.name, l.s, left.Round(time.Second))
+		}
+		before = there
+		l.lease.Fence = there.Fence + 1
+		l.until = l.s.opt.Now().Add(l.s.opt.Lease)
+		l.etag, err = l.write(ctx, &condition{absent: absent, etag: etag})
+		if err == nil {
+			return nil
+		}
+		if !unmet(err) {
+			return err
+		}
+		// Somebody was faster, or it was this process, or the ETag that was read was a wrong one: what is there tells.
 	}
-	// Whether the condition held or an earlier try was carried out is told by what is there.
-	there, l.etag, _, err = l.read(ctx)
-	if err != nil {
-		return err
-	}
-	if there.Token != l.lease.Token {
-		return fmt.Errorf("%w: %s, lock %s of %s", store.ErrLocked, there.Holder, l.name, l.s)
-	}
-	l.until = began.Add(l.s.opt.Lease)
-	return nil
+	return errors.New("store: the lock " + l.name + " could not be taken: its ETag is always another")
+}
+
+// unmet tells whether an error means that the condition of a PUT did not hold.
+func unmet(err error) bool {
+	return answered(err, http.StatusPreconditionFailed) || errors.Is(err, store.ErrNotFound)
 }
 
 // probe finds out whether the server honours If-None-Match, once for a Store: with one that does not there are no locks.
@@ -118,7 +130,7 @@ func (s *Store) probe(ctx context.Context, l *lock) error {
 	// No lock is called so: names of locks have no part that begins with a dot.
 	probe := lock{s: s, name: "probe", key: lockFolder + ".probe", lease: lease{Free: true, Token: rand.Text()}}
 	for range 2 {
-		err := probe.write(ctx, &condition{absent: true})
+		_, err := probe.write(ctx, &condition{absent: true})
 		if answered(err, http.StatusPreconditionFailed) {
 			s.mu.Lock()
 			s.obeys = true
@@ -161,7 +173,7 @@ func (l *lock) read(ctx context.Context) (there lease, etag string, age time.Dur
 	return there, etag, age, err
 }
 
-func (l *lock) write(ctx context.Context, when *condition) error {
+func (l *lock) write(ctx context.Context, when *condition) (etag string, err error) {
 	text, err := json.Marshal(l.lease)
 	if err != nil {
 		panic("s3: a lease that cannot be marshalled: " + err.Error())
@@ -205,8 +217,12 @@ func (l *lock) valid() time.Time {
 // replace writes the lease over the one that is there, if that is of the same taking. ErrLocked: it is not.
 func (l *lock) replace(ctx context.Context) error {
 	for range l.s.opt.Tries {
-		err := l.write(ctx, &condition{etag: l.etag})
-		if err != nil && !answered(err, http.StatusPreconditionFailed) && !errors.Is(err, store.ErrNotFound) {
+		etag, err := l.write(ctx, &condition{etag: l.etag})
+		if err == nil {
+			l.etag = etag
+			return nil
+		}
+		if !unmet(err) {
 			return err
 		}
 		there, etag, _, rerr := l.read(ctx)
@@ -236,7 +252,11 @@ func (l *lock) release(ctx context.Context) error {
 	defer cancel()
 	l.lease.Free = true
 	l.lease.Renewal++
-	return l.replace(ctx)
+	err := l.replace(ctx)
+	if errors.Is(err, store.ErrLocked) && l.check() == nil {
+		return nil // only what this released could be taken before its time: the answer was lost
+	}
+	return err
 }
 
 // check says whether the lock is held still.

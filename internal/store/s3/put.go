@@ -172,7 +172,8 @@ func (u *upload) publish() error {
 		if err := u.s.fenced(); err != nil {
 			return err
 		}
-		return u.s.putOnce(u.ctx, u.key, u.buf, nil)
+		_, err := u.s.putOnce(u.ctx, u.key, u.buf, nil)
+		return err
 	}
 	err := u.send() // the last part, which is never empty
 	u.wait.Wait()
@@ -257,10 +258,10 @@ type condition struct {
 }
 
 // putOnce writes an object with one request. If a condition does not hold the server's answer is 412, which may also
-// mean that an earlier try was carried out.
-func (s *Store) putOnce(ctx context.Context, key string, data []byte, when *condition) error {
+// mean that an earlier try was carried out. etag is what the server says the object has now.
+func (s *Store) putOnce(ctx context.Context, key string, data []byte, when *condition) (etag string, err error) {
 	sum := sha256.Sum256(data)
-	return s.try(ctx, "writing", key, func() error {
+	err = s.try(ctx, "writing", key, func() error {
 		opt := minio.PutObjectOptions{DisableContentSha256: true,
 			UserMetadata: map[string]string{checksum: base64.StdEncoding.EncodeToString(sum[:])}}
 		switch {
@@ -269,9 +270,11 @@ func (s *Store) putOnce(ctx context.Context, key string, data []byte, when *cond
 		case when != nil:
 			opt.SetMatchETag(when.etag)
 		}
-		_, err := s.core.PutObject(ctx, s.opt.Bucket, s.prefix+key, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), opt)
+		info, err := s.core.PutObject(ctx, s.opt.Bucket, s.prefix+key, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), opt)
+		etag = info.ETag
 		return err
 	})
+	return etag, err
 }
 
 // Sweep aborts uploads that were begun more than age ago, of whatever process, and says how many.
