@@ -51,7 +51,7 @@ type Bucket interface {
 	// returned as it is. To resume, give the last key that was handled as after. What changes meanwhile may be seen or
 	// not; nothing else is left out, and no key comes twice.
 	Each(ctx context.Context, prefix, after string, fn func(Object) error) error
-	// Open reads an object; the caller closes it. Errors: ErrNotFound, others of the driver.
+	// Open reads an object; the caller closes it. Reading may end when ctx does. Errors: ErrNotFound, others of the driver.
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
@@ -60,7 +60,7 @@ type Store interface {
 	// Put creates or replaces an object with what write writes. If write fails nothing changes and its
 	// error is returned, wrapped. Errors: ErrFull, ErrKey, others of the driver.
 	Put(ctx context.Context, key string, write func(io.Writer) error) error
-	// Open reads an object; the caller closes it. Errors: ErrNotFound, ErrKey, others of the driver.
+	// Open reads an object; the caller closes it. Reading may end when ctx does. Errors: ErrNotFound, ErrKey, others.
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 	// List returns the keys that begin with prefix, in the order of their bytes. None is no error. It holds all of
 	// them in memory; Each does not.

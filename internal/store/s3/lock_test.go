@@ -21,6 +21,7 @@ import (
 // TestLockAfterAKill: the lock of a holder that is gone is taken when its lease and the margin are over, not before, and
 // the number of takings grows.
 func TestLockAfterAKill(t *testing.T) {
+	t.Parallel()
 	opt := options(t)
 	opt.Lease = time.Second
 	next := open(t, opt)
@@ -81,6 +82,7 @@ func inside(t *testing.T, opt s3.Options, name string) int64 {
 
 // TestLockIsRenewed: a holder that lives keeps its lock far beyond the lease.
 func TestLockIsRenewed(t *testing.T) {
+	t.Parallel()
 	opt := options(t)
 	opt.Lease = time.Second
 	holder, other := open(t, opt), open(t, opt)
@@ -107,6 +109,7 @@ func TestLockIsRenewed(t *testing.T) {
 
 // TestLockIsLost: when the server cannot be reached for the lease, the holder stops writing, and release says so.
 func TestLockIsLost(t *testing.T) {
+	t.Parallel()
 	opt := options(t)
 	opt.Lease, opt.Sleep = time.Second, nil
 	var down atomic.Bool

@@ -66,7 +66,7 @@ type upload struct {
 	wait  sync.WaitGroup
 	mu    sync.Mutex
 	parts []minio.CompletePart
-	err   error // the first part's that failed
+	err   error // the first part's that failed; then others were broken off
 	n     int   // parts sent
 }
 
@@ -244,11 +244,27 @@ func (u *upload) abort() {
 	if u.id == "" {
 		return
 	}
+	broken := u.err != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), tidyTime)
 	defer cancel()
-	_ = u.s.try(ctx, "aborting", u.key, func() error {
-		return u.s.core.AbortMultipartUpload(ctx, u.s.opt.Bucket, u.s.prefix+u.key, u.id)
-	})
+	for _, wait := range [...]time.Duration{0, 250 * time.Millisecond, time.Second} {
+		if u.s.opt.Sleep(ctx, wait) != nil {
+			return
+		}
+		err := u.s.try(ctx, "aborting", u.key, func() error {
+			return u.s.core.AbortMultipartUpload(ctx, u.s.opt.Bucket, u.s.prefix+u.key, u.id)
+		})
+		if gone(err) || !broken {
+			return
+		}
+		// A part whose sending was broken off may still have been arriving, and outlive the abort.
+	}
+}
+
+// gone tells whether the server knows no such upload.
+func gone(err error) bool {
+	var e minio.ErrorResponse
+	return errors.As(err, &e) && e.Code == minio.NoSuchUpload
 }
 
 // condition is what must hold for a PUT to be carried out; nil for none.
@@ -297,8 +313,7 @@ func (s *Store) Sweep(ctx context.Context, age time.Duration) (int, error) {
 			err := s.try(ctx, "aborting the upload of", u.Key, func() error {
 				return s.core.AbortMultipartUpload(ctx, s.opt.Bucket, u.Key, u.UploadID)
 			})
-			var e minio.ErrorResponse
-			if err != nil && !(errors.As(err, &e) && e.Code == minio.NoSuchUpload) {
+			if err != nil && !gone(err) {
 				return swept, err
 			}
 			swept++

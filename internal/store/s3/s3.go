@@ -2,7 +2,9 @@
 //
 // # How the promises of package store are kept
 //
-// Atomic and durable: an object of up to Options.PartSize bytes is one PUT with its SHA-256 computed before, a larger
+// Durable: as far as the server's answer means it is; what an answer is worth is the server's promise.
+//
+// Atomic: an object of up to Options.PartSize bytes is one PUT with its SHA-256 computed before, a larger
 // one a multipart upload, each part with its SHA-256, that nobody sees until it is completed. The server checks the
 // sums and refuses what arrived differently. A failed Put aborts its upload; those of killed processes are
 // aborted by the next Lock once they are Options.Abandoned old (Sweep does it at any time).
@@ -79,6 +81,9 @@ type client struct {
 
 // Open opens a prefix of a bucket as a store. The bucket must be there. Close the Store after use.
 func Open(ctx context.Context, opt Options) (*Store, error) {
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
 	if opt.Prefix != "" {
 		if err := store.CheckKey(opt.Prefix); err != nil {
 			return nil, fmt.Errorf("store: the prefix in %s: %w", opt, err)
