@@ -181,14 +181,14 @@ func (s *Store) Each(ctx context.Context, prefix, after string, fn func(store.Ob
 			return err
 		}
 	}
-	w := walk{ctx: ctx, root: s.root, prefix: prefix, after: after, fn: func(o store.Object, err error) error {
-		if o.Refused == "" && store.CheckKey(o.Key) == nil {
-			return fn(o)
-		}
-		if err != nil && (o.Key == "" || store.CheckKey(strings.TrimSuffix(o.Key, "/")) == nil) {
+	w := walk{ctx: ctx, root: s.root, prefix: prefix, after: after, keysOnly: true, fn: func(o store.Object, err error) error {
+		switch {
+		case err != nil:
 			return fmt.Errorf("store: listing %q: %w", o.Key, err)
+		case o.Refused != "" || store.CheckKey(o.Key) != nil:
+			return nil
 		}
-		return nil
+		return fn(o)
 	}}
 	return w.folder("")
 }

@@ -23,6 +23,7 @@ type walk struct {
 	ctx           context.Context
 	root          *os.Root
 	prefix, after string
+	keysOnly      bool // folders whose names are in no key are passed over, unread
 	// fn gets every entry. err is set besides Object.Refused when the entry is there and could not be looked at.
 	fn func(o store.Object, err error) error
 }
@@ -60,6 +61,9 @@ func (w *walk) folder(at string) error {
 		case strings.HasSuffix(key, "/"):
 			if !strings.HasPrefix(key, w.prefix) && !strings.HasPrefix(w.prefix, key) || key <= w.after && !strings.HasPrefix(w.after, key) {
 				continue // nothing below is asked for
+			}
+			if w.keysOnly && store.CheckKey(strings.TrimSuffix(key, "/")) != nil {
+				continue
 			}
 			err = w.folder(key)
 		case strings.HasPrefix(key, w.prefix) && key > w.after:

@@ -186,7 +186,7 @@ func checkEndpoint(endpoint string) error {
 		return errors.New("store: the endpoint of a bucket does not parse: write https://host or https://host:port")
 	case u.User != nil:
 		return errors.New("store: the endpoint of a bucket must not hold a name or password: they are given apart from it")
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "", u.Opaque != "":
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "", u.RawQuery != "", u.Fragment != "", u.Opaque != "":
 		return fmt.Errorf("store: the endpoint %q of a bucket: write https://host or https://host:port, and nothing behind it", endpoint)
 	}
 	return nil
@@ -202,11 +202,11 @@ func ParseURL(address string) (Options, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return Options{}, errors.New("store: the address of a bucket does not parse: write s3://bucket/prefix?endpoint=...&region=...&style=...")
+		return Options{}, errors.New("store: the address of a bucket does not parse: write s3://bucket/prefix?endpoint=https://host&region=name&style=path")
 	case u.User != nil:
 		return Options{}, errors.New("store: the address of a bucket must not hold credentials: they are given apart from it")
 	case u.Scheme != "s3" || u.Host == "" || u.Fragment != "":
-		return Options{}, fmt.Errorf("store: %q is not the address of a bucket: write s3://bucket/prefix?endpoint=...&region=...&style=...", u.Redacted())
+		return Options{}, fmt.Errorf("store: %q is not the address of a bucket: write s3://bucket/prefix?endpoint=https://host&region=name&style=path", u.Redacted())
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
