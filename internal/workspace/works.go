@@ -1,4 +1,4 @@
-package registry
+package workspace
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"github.com/filigrane/filigrane/concepts"
 )
 
-// Record is one work as its file says; the bank's table is joined on reading ([Registry.Works]).
+// Record is one work as its file says; the bank's table is joined on reading ([Workspace.Works]).
 type Record struct {
 	ID     concepts.WorkID `json:"id"`
 	Path   string          `json:"path"` // under Root, "/" between parts
@@ -63,7 +63,7 @@ type worksHeader struct {
 }
 
 // Records gives all records, by path.
-func (r *Registry) Records() ([]Record, error) {
+func (r *Workspace) Records() ([]Record, error) {
 	name := r.path(worksFile)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +112,7 @@ func parseWorks(text []byte) ([]Record, error) {
 }
 
 // SaveRecords replaces all records. It refuses malformed ones and paths listed twice. Needs the lock.
-func (r *Registry) SaveRecords(records []Record) error {
+func (r *Workspace) SaveRecords(records []Record) error {
 	sorted := append([]Record(nil), records...)
 	sort.Slice(sorted, func(i, k int) bool { return sorted[i].Path < sorted[k].Path })
 	var b bytes.Buffer
@@ -127,7 +127,7 @@ func (r *Registry) SaveRecords(records []Record) error {
 			return err
 		}
 		if i > 0 && sorted[i-1].Path == rec.Path {
-			return fmt.Errorf("registry: path %q is listed twice", rec.Path)
+			return fmt.Errorf("workspace: path %q is listed twice", rec.Path)
 		}
 		if err := enc.Encode(rec); err != nil {
 			return err
@@ -140,7 +140,7 @@ func (r *Registry) SaveRecords(records []Record) error {
 }
 
 // SaveTable replaces the bank's table, after checking that it can be read. Needs the lock.
-func (r *Registry) SaveTable(text []byte) error {
+func (r *Workspace) SaveTable(text []byte) error {
 	if _, err := concepts.ReadMetadataCSV(bytes.NewReader(text)); err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (r *Registry) SaveTable(text []byte) error {
 }
 
 // Table gives the bank's table, and whether there is one.
-func (r *Registry) Table() (concepts.Metadata, bool, error) {
+func (r *Workspace) Table() (concepts.Metadata, bool, error) {
 	name := r.path(tableFile)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -166,7 +166,7 @@ func (r *Registry) Table() (concepts.Metadata, bool, error) {
 
 // Works gives the works whose files were there at the last import, joined with the bank's table where there
 // is one.
-func (r *Registry) Works() (concepts.Joined, error) {
+func (r *Workspace) Works() (concepts.Joined, error) {
 	records, err := r.Records()
 	if err != nil {
 		return concepts.Joined{}, err

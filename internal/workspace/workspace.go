@@ -1,7 +1,7 @@
-// Package registry keeps what a bank's installation knows: works, catalogues, the codebook, deliveries and
+// Package workspace keeps what a bank's installation knows: works, catalogues, the codebook, deliveries and
 // the sealed master key.
 //
-// For now it is a workspace directory; a database will stand behind the same names.
+// It is a directory, for one bank and one machine; internal/registry is the database of many.
 //
 //	filigrane.json           bank, fingerprint of the master key, where the masters lie
 //	master.key               the master key, mode 0600, sealed where a passphrase is in use; may be kept elsewhere
@@ -16,7 +16,7 @@
 //
 // Durability: every write goes to a temporary file that is synced, renamed over the old one and followed by a
 // sync of the directory. A process killed at any moment leaves the old or the new content of each file, never
-// half of one; [Registry.Lock] sweeps up temporary files of the dead. Where two files change together the
+// half of one; [Workspace.Lock] sweeps up temporary files of the dead. Where two files change together the
 // order is: codebook before the catalogue that uses its numbers, delivery before the first marked byte. So a
 // crash in between leaves numbers that nothing uses, or a delivery without files; both are harmless.
 //
@@ -32,7 +32,7 @@
 // erase every mark of the bank.
 //
 // Every error that is about the content of a workspace is an [*Error] that says what to do.
-package registry
+package workspace
 
 import (
 	"bytes"
@@ -239,23 +239,23 @@ func isHex(s string, n int) bool {
 	return true
 }
 
-// Registry is an open workspace. Goroutines may share it for reading.
-type Registry struct {
+// Workspace is an open workspace. Goroutines may share it for reading.
+type Workspace struct {
 	dir    string
 	config Config
 	lock   *os.File
 }
 
-// Open opens the workspace in dir for reading. [Registry.Lock] makes it writable.
-func Open(dir string) (*Registry, error) {
-	r := &Registry{dir: dir}
+// Open opens the workspace in dir for reading. [Workspace.Lock] makes it writable.
+func Open(dir string) (*Workspace, error) {
+	r := &Workspace{dir: dir}
 	if err := r.load(); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Registry) load() error {
+func (r *Workspace) load() error {
 	name := r.path(configFile)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -277,7 +277,7 @@ func (r *Registry) load() error {
 }
 
 // Find opens the workspace in dir or in the nearest directory above it.
-func Find(dir string) (*Registry, error) {
+func Find(dir string) (*Workspace, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -297,14 +297,14 @@ func Find(dir string) (*Registry, error) {
 // Init makes a workspace in dir, which is created if need be, and returns it. keyText is what
 // [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace
 // already, or a stray key, is refused.
-func Init(dir, bank, fingerprint string, keyText []byte) (*Registry, error) {
+func Init(dir, bank, fingerprint string, keyText []byte) (*Workspace, error) {
 	if err := CheckBank(bank); err != nil {
 		return nil, &Error{Kind: KindUnknown, Problem: err.Error()}
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	r := &Registry{dir: dir, config: Config{Format: configFormat, Bank: bank, KeyFingerprint: fingerprint}}
+	r := &Workspace{dir: dir, config: Config{Format: configFormat, Bank: bank, KeyFingerprint: fingerprint}}
 	release, err := r.acquire("filigrane init")
 	if err != nil {
 		return nil, err
@@ -324,7 +324,7 @@ func Init(dir, bank, fingerprint string, keyText []byte) (*Registry, error) {
 	return r, r.saveConfig()
 }
 
-func (r *Registry) saveConfig() error {
+func (r *Workspace) saveConfig() error {
 	text, err := r.config.MarshalText()
 	if err != nil {
 		return err
@@ -333,19 +333,19 @@ func (r *Registry) saveConfig() error {
 }
 
 // Dir is the directory of the workspace.
-func (r *Registry) Dir() string { return r.dir }
+func (r *Workspace) Dir() string { return r.dir }
 
 // Bank is the bank's name.
-func (r *Registry) Bank() string { return r.config.Bank }
+func (r *Workspace) Bank() string { return r.config.Bank }
 
 // KeyFingerprint tells which master key belongs to the workspace.
-func (r *Registry) KeyFingerprint() string { return r.config.KeyFingerprint }
+func (r *Workspace) KeyFingerprint() string { return r.config.KeyFingerprint }
 
 // Root is the absolute path of the masters' directory, "" before the first import.
-func (r *Registry) Root() string { return r.config.Root }
+func (r *Workspace) Root() string { return r.config.Root }
 
 // SetRoot records the masters' directory. Needs the lock.
-func (r *Registry) SetRoot(abs string) error {
+func (r *Workspace) SetRoot(abs string) error {
 	if r.config.Root == abs {
 		return nil
 	}
@@ -353,4 +353,4 @@ func (r *Registry) SetRoot(abs string) error {
 	return r.saveConfig()
 }
 
-func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }
+func (r *Workspace) path(name string) string { return filepath.Join(r.dir, name) }

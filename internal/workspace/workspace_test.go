@@ -1,4 +1,4 @@
-package registry
+package workspace
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/filigrane/filigrane/mark"
 )
 
-func workspace(t *testing.T) *Registry {
+func workspace(t *testing.T) *Workspace {
 	t.Helper()
 	key := NewMasterKey()
 	r, err := Init(filepath.Join(t.TempDir(), "ws"), "Example Bank", key.Fingerprint(), PlainKey(key))
@@ -23,7 +23,7 @@ func workspace(t *testing.T) *Registry {
 	return r
 }
 
-func lock(t *testing.T, r *Registry) {
+func lock(t *testing.T, r *Workspace) {
 	t.Helper()
 	release, err := r.Lock("test")
 	if err != nil {

@@ -1,4 +1,4 @@
-package registry
+package workspace
 
 import (
 	"bytes"
@@ -40,7 +40,7 @@ type deliveriesText struct {
 }
 
 // Deliveries lists what was marked, in the order it was first made.
-func (r *Registry) Deliveries() ([]Delivery, error) {
+func (r *Workspace) Deliveries() ([]Delivery, error) {
 	name := r.path(deliveriesFile)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -65,7 +65,7 @@ func (r *Registry) Deliveries() ([]Delivery, error) {
 }
 
 // AddDelivery records a delivery, once. Call it before the first marked byte is written. Needs the lock.
-func (r *Registry) AddDelivery(d Delivery) error {
+func (r *Workspace) AddDelivery(d Delivery) error {
 	if err := d.check(); err != nil {
 		return err
 	}

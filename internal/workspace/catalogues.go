@@ -1,4 +1,4 @@
-package registry
+package workspace
 
 import (
 	"bytes"
@@ -90,7 +90,7 @@ func prefixOf(text []byte) prefix {
 }
 
 // Catalogues lists the catalogues by name and version.
-func (r *Registry) Catalogues() ([]Ref, error) {
+func (r *Workspace) Catalogues() ([]Ref, error) {
 	entries, err := os.ReadDir(r.path(catalogueDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -118,7 +118,7 @@ func (r *Registry) Catalogues() ([]Ref, error) {
 
 // Resolve completes a reference: no version means the latest; no name at all means the only catalogue there
 // is. What is not there is KindUnknown.
-func (r *Registry) Resolve(ref Ref) (Ref, error) {
+func (r *Workspace) Resolve(ref Ref) (Ref, error) {
 	refs, err := r.Catalogues()
 	if err != nil {
 		return Ref{}, err
@@ -162,7 +162,7 @@ func join(refs []Ref) string {
 
 // Catalogue reads a catalogue and checks it against its hash, and the codebook against what it was when the
 // catalogue was frozen.
-func (r *Registry) Catalogue(ref Ref) (*Catalogue, error) {
+func (r *Workspace) Catalogue(ref Ref) (*Catalogue, error) {
 	ref, err := r.Resolve(ref)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func (r *Registry) Catalogue(ref Ref) (*Catalogue, error) {
 }
 
 // checkCodebook returns an error unless the codebook begins as it did when a catalogue was frozen.
-func (r *Registry) checkCodebook(was prefix, ref Ref) error {
+func (r *Workspace) checkCodebook(was prefix, ref Ref) error {
 	book, err := r.Codebook()
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ func (r *Registry) checkCodebook(was prefix, ref Ref) error {
 
 // AddCatalogue writes a new catalogue and the codebook that numbers its concepts and works, the codebook
 // first. An existing version is never replaced. Needs the lock.
-func (r *Registry) AddCatalogue(c *Catalogue, book *concepts.Codebook) error {
+func (r *Workspace) AddCatalogue(c *Catalogue, book *concepts.Codebook) error {
 	cat := c.Catalogue()
 	ref := Ref{cat.Name, cat.Version}
 	if _, err := ParseRef(ref.String()); err != nil {
@@ -245,7 +245,7 @@ func (r *Registry) AddCatalogue(c *Catalogue, book *concepts.Codebook) error {
 }
 
 // Codebook reads the codebook; an empty one if there is none yet.
-func (r *Registry) Codebook() (*concepts.Codebook, error) {
+func (r *Workspace) Codebook() (*concepts.Codebook, error) {
 	name := r.path(codebookFile)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -266,7 +266,7 @@ func (r *Registry) Codebook() (*concepts.Codebook, error) {
 
 // SaveCodebook writes a codebook that extends the one there is; any other is refused, wrapping
 // concepts.ErrNotExtended. Needs the lock.
-func (r *Registry) SaveCodebook(b *concepts.Codebook) error {
+func (r *Workspace) SaveCodebook(b *concepts.Codebook) error {
 	old, err := r.Codebook()
 	if err != nil {
 		return err
