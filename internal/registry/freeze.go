@@ -92,7 +92,7 @@ func (r *Registry) FreezeCatalogue(ctx context.Context, s Scope, name string, no
 		if err := src.check(ctx); err != nil {
 			return err
 		}
-		v, c, err = t.freeze(ctx, n, Ref{name, latest + 1}, src, now)
+		v, c, err = t.freeze(ctx, n, Ref{name, latest + 1}, src, false, now)
 		if err == nil && c.Added+c.Changed+c.Removed == 0 {
 			before, err := catalogueVersion(ctx, t, tenant, Ref{name, latest})
 			v = before.CatalogueVersion
@@ -123,7 +123,7 @@ func (r *Registry) AddCatalogue(ctx context.Context, s Scope, f *concepts.Frozen
 		if ref.Version != latest+1 {
 			return fmt.Errorf("%w before %v: the last version is %d; make it version %d", ErrConflict, ref, latest, latest+1)
 		}
-		if v, c, err = t.freeze(ctx, n, ref, inMemory{f, cat}, now); err == nil && v.Hash != f.Hash() {
+		if v, c, err = t.freeze(ctx, n, ref, inMemory{f, cat}, true, now); err == nil && v.Hash != f.Hash() {
 			panic("registry: catalogue " + ref.String() + " has another hash than package concepts gives it")
 		}
 		return err
@@ -163,8 +163,8 @@ func (r *Registry) freezing(ctx context.Context, s Scope, call, name string, f f
 	})
 }
 
-// freeze writes what differs from the open rows of a catalogue, and the version if anything does.
-func (t *tx) freeze(ctx context.Context, n int64, ref Ref, src source, now time.Time) (v CatalogueVersion, c Changes, err error) {
+// freeze writes what differs from the open rows of a catalogue, and the version: always, or only if anything does.
+func (t *tx) freeze(ctx context.Context, n int64, ref Ref, src source, always bool, now time.Time) (v CatalogueVersion, c Changes, err error) {
 	counts, err := src.counts(ctx)
 	if err != nil {
 		return v, c, err
@@ -187,7 +187,7 @@ func (t *tx) freeze(ctx context.Context, n int64, ref Ref, src source, now time.
 	if v.Hash, err = h.sum(); err != nil {
 		return v, c, fmt.Errorf("registry: catalogue %v: %w", ref, err)
 	}
-	if c.Added+c.Changed+c.Removed > 0 {
+	if always || c.Added+c.Changed+c.Removed > 0 {
 		err = t.insert(ctx, versionsTable, [][]any{{n, int64(ref.Version), micros(now), v.Works, v.Concepts, v.Memberships, v.Hash[:]}})
 	}
 	return v, c, err

@@ -107,9 +107,11 @@ func (r *Registry) tenant(ctx context.Context, q querier, id string) (n int64, e
 	if n, ok := r.numbers.Load(id); ok {
 		return n.(int64), nil
 	}
-	found, err := one(ctx, q, tenantNumber.text, []any{id}, &n)
-	if err != nil {
-		return 0, err
+	found := false
+	if checkID("tenant", id) == nil {
+		if found, err = one(ctx, q, tenantNumber.text, []any{id}, &n); err != nil {
+			return 0, err
+		}
 	}
 	if !found {
 		return 0, fmt.Errorf("%w: tenant %.130q", ErrNotFound, id)
