@@ -311,13 +311,7 @@ func (tab *table) parse(line []byte) ([]any, error) {
 			return nil, fmt.Errorf("column %s: %w", tab.cols[i].name, err)
 		}
 	}
-	row := values(into)
-	for i, v := range row {
-		if b, ok := v.([]byte); ok && b == nil {
-			row[i] = []byte{} // "" in base64; NULL is nowhere
-		}
-	}
-	return row, nil
+	return values(into), nil
 }
 
 // Snapshot copies SQLite's file while others read and write: a database of its own, that Open opens. The file must not

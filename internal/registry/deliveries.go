@@ -62,15 +62,17 @@ var (
 	stepsTable = &table{name: "delivery_steps", cols: columns("delivery i, step i, at i, state t, why t"), order: []string{"delivery", "step"}}
 )
 
-const deliveryQuery = "SELECT d.n, d.id, g.id, l.id, l.catalogue, l.version, d.spec, d.state, d.why, d.result, d.added, d.changed" +
-	" FROM deliveries d JOIN licences l ON l.n = d.licence JOIN tenants g ON g.n = d.tenant"
+// Names of other tables are looked up row by row: a planner that is asked to join may read the other table whole.
+const deliveryQuery = "SELECT d.n, d.id, (SELECT id FROM tenants WHERE n = d.tenant), (SELECT id FROM licences WHERE n = d.licence)," +
+	" (SELECT catalogue FROM licences WHERE n = d.licence), (SELECT version FROM licences WHERE n = d.licence)," +
+	" d.spec, d.state, d.why, d.result, d.added, d.changed FROM deliveries d"
 
 var (
 	deliveryByID       = lookup("delivery by id", deliveryQuery+" WHERE d.tenant = $1 AND d.id = $2", int64(1), "d000100")
 	deliveriesByID     = paged("deliveries by id", "s", deliveryQuery+" WHERE d.tenant = $1 AND d.id > $2 ORDER BY d.id", int64(1))
 	deliveriesInState  = paged("deliveries in a state", "i", deliveryQuery+" WHERE d.tenant = $1 AND d.state = $2 AND d.n > $3 ORDER BY d.n", int64(1), string(Running))
 	deliveriesReceived = paged("deliveries received", "i", deliveryQuery+" WHERE d.licensee = $1 AND d.n > $2 ORDER BY d.n", int64(3))
-	deliveryReceived   = lookup("delivery received by id", deliveryQuery+" WHERE d.licensee = $1 AND g.id = $2 AND d.id = $3", int64(3), "bank-a", "d000100")
+	deliveryReceived   = lookup("delivery received by id", deliveryQuery+" WHERE d.licensee = $1 AND d.tenant = (SELECT n FROM tenants WHERE id = $2) AND d.id = $3", int64(3), "bank-a", "d000100")
 	deliverySteps      = paged("steps of a delivery", "i", "SELECT step, at, state, why FROM delivery_steps WHERE delivery = $1 AND step > $2 ORDER BY step", int64(100))
 	lastStep           = lookup("last step of a delivery", "SELECT coalesce(max(step), 0) FROM delivery_steps WHERE delivery = $1", int64(100))
 )

@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
@@ -190,18 +192,28 @@ func (r *Registry) Reservations(ctx context.Context, s Scope, p Page) (l List[Re
 	return l, err
 }
 
-// ReservationsOf gives the evidence found for works themselves, in any order. At most MostPerPage works.
+// ReservationsOf gives the evidence found for works themselves, by work, what came first first. At most MostPerPage works.
 func (r *Registry) ReservationsOf(ctx context.Context, s Scope, works []concepts.WorkID) (found []Reservation, err error) {
 	err = r.read(ctx, s, "ReservationsOf", func(q querier, tenant int64) error {
 		keys, err := keysOf("works", works)
 		if err != nil {
 			return err
 		}
-		return lookupEach(ctx, q, reservationsOf.text, []any{tenant}, keys, func(r rows) error {
-			_, v, err := scanReservation(r)
-			found = append(found, v)
+		type numbered struct {
+			n int64
+			Reservation
+		}
+		var list []numbered
+		err = lookupEach(ctx, q, reservationsOf.text, []any{tenant}, keys, func(r rows) error {
+			n, v, err := scanReservation(r)
+			list = append(list, numbered{n, v})
 			return err
 		})
+		slices.SortFunc(list, func(a, b numbered) int { return cmp.Or(cmp.Compare(a.Work, b.Work), cmp.Compare(a.n, b.n)) })
+		for _, v := range list {
+			found = append(found, v.Reservation)
+		}
+		return err
 	})
 	return found, err
 }
@@ -266,7 +278,7 @@ func (r *Registry) Todos(ctx context.Context, s Scope, field string, p Page) (l 
 	return l, err
 }
 
-// TodosOf gives what is missing of works, in any order. At most MostPerPage works.
+// TodosOf gives what is missing of works, by work and field. At most MostPerPage works.
 func (r *Registry) TodosOf(ctx context.Context, s Scope, works []concepts.WorkID) (found []Todo, err error) {
 	err = r.read(ctx, s, "TodosOf", func(q querier, tenant int64) error {
 		keys, err := keysOf("works", works)
@@ -279,5 +291,6 @@ func (r *Registry) TodosOf(ctx context.Context, s Scope, works []concepts.WorkID
 			return err
 		})
 	})
+	sortBy(found, func(t Todo) string { return string(t.Work) + " " + t.Field })
 	return found, err
 }

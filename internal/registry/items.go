@@ -34,7 +34,7 @@ var (
 	itemsRefused   = paged("refused items", "ss", "SELECT "+itemColumns+" FROM items WHERE delivery = $1 AND (refusal, work) > ($2, $3) AND refusal > '' ORDER BY refusal, work", int64(1))
 	itemsInShard   = paged("items in a shard", "s", "SELECT "+itemColumns+" FROM items WHERE delivery = $1 AND shard = $2 AND work > $3 ORDER BY work", int64(1), "shard-000001")
 	itemsCounted   = lookup("items counted", "SELECT refusal, count(*), sum(bytes) FROM items WHERE delivery = $1 GROUP BY refusal", int64(2))
-	deliveriesWith = paged("deliveries of a work", "i", "SELECT i.delivery, d.id, i.shard, i.sha256, i.iscc, i.bytes, i.psnr_db, i.ssim, i.refusal, i.detail FROM items i JOIN deliveries d ON d.n = i.delivery"+
+	deliveriesWith = paged("deliveries of a work", "i", "SELECT i.delivery, (SELECT id FROM deliveries WHERE n = i.delivery), i.shard, i.sha256, i.iscc, i.bytes, i.psnr_db, i.ssim, i.refusal, i.detail FROM items i"+
 		" WHERE i.tenant = $1 AND i.work = $2 AND i.delivery > $3 ORDER BY i.delivery", int64(1), "w000100")
 )
 
@@ -149,7 +149,7 @@ func (r *Registry) RefusedItems(ctx context.Context, s Scope, id string, p Page)
 	return r.itemsList(ctx, s, "RefusedItems", id, p, itemsRefused, func(i Item) []any { return []any{i.Refusal, string(i.Work)} })
 }
 
-// ItemsOf gives the items of those of the works that have one, in any order: what a resumed job leaves out. At most
+// ItemsOf gives the items of those of the works that have one, by work: what a resumed job leaves out. At most
 // MostPerPage.
 func (r *Registry) ItemsOf(ctx context.Context, s Scope, id string, works []concepts.WorkID) (found []Item, err error) {
 	err = r.read(ctx, s, "ItemsOf", func(q querier, tenant int64) error {
@@ -167,6 +167,7 @@ func (r *Registry) ItemsOf(ctx context.Context, s Scope, id string, works []conc
 			return err
 		})
 	})
+	sortBy(found, func(i Item) concepts.WorkID { return i.Work })
 	return found, err
 }
 

@@ -73,8 +73,8 @@ var licencesTable = &table{name: "licences",
 	order: []string{"n"}, fixed: []string{"tenant"}, key: []string{"id"}, lookup: "id",
 	compare: []string{"licensee", "version", "starts", "ends", "party", "purpose", "stages", "territory", "catalogue"}, keep: []string{"n", "added", "revoked", "why"}}
 
-const licenceQuery = "SELECT l.n, l.id, g.id, coalesce(e.id, ''), l.party, l.purpose, l.stages, l.territory, l.starts, l.ends, l.revoked, l.why, l.catalogue, l.version" +
-	" FROM licences l JOIN tenants g ON g.n = l.tenant LEFT JOIN tenants e ON e.n = l.licensee"
+const licenceQuery = "SELECT l.n, l.id, (SELECT id FROM tenants WHERE n = l.tenant), coalesce((SELECT id FROM tenants WHERE n = l.licensee), ''), l.party, l.purpose, l.stages, l.territory, l.starts, l.ends, l.revoked, l.why, l.catalogue, l.version" +
+	" FROM licences l"
 
 var (
 	licenceByID      = lookup("licence by id", licenceQuery+" WHERE l.tenant = $1 AND l.id = $2", int64(1), "l000100")

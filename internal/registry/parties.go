@@ -12,7 +12,7 @@ import (
 type Party struct {
 	ID          string // the tenant's own, 1 to 128 bytes
 	Name        string
-	Identifiers []Identifier
+	Identifiers []Identifier // in any order; sorted on reading
 }
 
 // Identifier names a party to the world: Scheme "isni", "ipi", "plus". The value is checked by who imports it.
@@ -169,14 +169,14 @@ func (r *Registry) Parties(ctx context.Context, s Scope, p Page) (l List[Party],
 	return l, err
 }
 
-// identify adds their identifiers to parties.
+// identify adds their identifiers to parties, sorted.
 func identify(ctx context.Context, q querier, tenant int64, parties []Party) error {
 	at, keys := map[string]int{}, []any{}
 	for i, p := range parties {
 		at[p.ID] = i
 		keys = append(keys, p.ID)
 	}
-	return lookupEach(ctx, q, idsOfParties.text, []any{tenant}, keys, func(r rows) error {
+	err := lookupEach(ctx, q, idsOfParties.text, []any{tenant}, keys, func(r rows) error {
 		var party string
 		var id Identifier
 		if err := r.Scan(&party, &id.Scheme, &id.Value); err != nil {
@@ -186,6 +186,10 @@ func identify(ctx context.Context, q querier, tenant int64, parties []Party) err
 		p.Identifiers = append(p.Identifiers, id)
 		return nil
 	})
+	for _, p := range parties {
+		sortBy(p.Identifiers, func(id Identifier) string { return id.Scheme + "\x00" + id.Value })
+	}
+	return err
 }
 
 // PartyByIdentifier gives the party that an identifier names. ErrNotFound.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/filigrane/filigrane/concepts"
 )
@@ -161,8 +160,8 @@ func TestSearch(t *testing.T) {
 			must(t, errOf(r.PutWorks(ctx, ours, []Work{w}, noon)))
 		}
 		put(t, r, Scope{"bank-b", Bank}, "w1", "other")
-		for text, want := range map[string]string{"ete": "w1", "ÉTÉ": "w1", "bre": "w1 w2", "bre lac": "", "lac bre": "w2", "lac": "w2 w3", "lac des brev": "w2", "la": "w2 w3",
-			"zoe": "w1 w2 w3 w4 w5", "brume basse": "w1 w2 w3 w4 w5", "basse w4": "w4", "山水": "w4", "or": "w4", "l ete": "w1", "montagne": "", "lac of": "", "2026": "w3"} {
+		for text, want := range map[string]string{"ete": "w1", "ÉTÉ": "w1", "bre*": "w1 w2", "bre": "", "bre lac*": "", "lac bre*": "w2", "lac": "w2", "lac*": "w2 w3", "lac des brev*": "w2", "la*": "w2 w3",
+			"zoe": "w1 w2 w3 w4 w5", "brume basse": "w1 w2 w3 w4 w5", "basse w4": "w4", "山水*": "w4", "or": "w4", "l ete": "w1", "montagne": "", "lac of": "", "2026": "w3"} {
 			got := ids(all(t, 2, func(p Page) (List[Work], error) { return r.SearchWorks(ctx, ours, text, p) }))
 			if strings.Join(got, " ") != want {
 				t.Errorf("%q: got %v, want %s", text, got, want)
@@ -179,7 +178,7 @@ func TestSearch(t *testing.T) {
 		if got := ids(get[List[Work]](t)(r.SearchWorks(ctx, ours, "breviaires", Page{})).Items); got != nil {
 			t.Error("found under its old title", got)
 		}
-		if got := ids(get[List[Work]](t)(r.SearchWorks(ctx, ours, "rena", Page{})).Items); !slices.Equal(got, []string{"w2"}) {
+		if got := ids(get[List[Work]](t)(r.SearchWorks(ctx, ours, "rena*", Page{})).Items); !slices.Equal(got, []string{"w2"}) {
 			t.Error("not found under its new title", got)
 		}
 	})
@@ -191,7 +190,7 @@ func TestParties(t *testing.T) {
 		anna := Party{"anna", "Anna", []Identifier{{"ipi", "1"}, {"isni", "2"}}}
 		changed(t, get[Changes](t)(r.PutParties(ctx, ours, []Party{anna, {"bo", "Bo", nil}})), Changes{Added: 4})
 		changed(t, get[Changes](t)(r.PutParties(ctx, ours, []Party{anna})), Changes{Unchanged: 3})
-		if got := get[Party](t)(r.PartyByIdentifier(ctx, ours, Identifier{"isni", "2"})); !cmp.Equal(got, anna, byIdentifier) {
+		if got := get[Party](t)(r.PartyByIdentifier(ctx, ours, Identifier{"isni", "2"})); !cmp.Equal(got, anna) {
 			t.Error(cmp.Diff(anna, got))
 		}
 		_, err := r.PutParties(ctx, ours, []Party{{"bo", "Bo", anna.Identifiers[1:]}})
@@ -202,7 +201,7 @@ func TestParties(t *testing.T) {
 		changed(t, get[Changes](t)(r.PutParties(ctx, ours, []Party{anna})), Changes{Unchanged: 2, Removed: 1})
 		_, err = r.PartyByIdentifier(ctx, ours, Identifier{"isni", "2"})
 		wants(t, err, ErrNotFound)
-		if got := all(t, 1, func(p Page) (List[Party], error) { return r.Parties(ctx, ours, p) }); !cmp.Equal(got, []Party{anna, {"bo", "Bo", nil}}, byIdentifier) {
+		if got := all(t, 1, func(p Page) (List[Party], error) { return r.Parties(ctx, ours, p) }); !cmp.Equal(got, []Party{anna, {"bo", "Bo", nil}}) {
 			t.Error(got)
 		}
 
@@ -227,8 +226,6 @@ func TestParties(t *testing.T) {
 		}
 	})
 }
-
-var byIdentifier = cmpopts.SortSlices(func(a, b Identifier) bool { return a.Scheme < b.Scheme })
 
 func TestGroups(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *Registry) {

@@ -21,7 +21,7 @@ type Removal struct {
 var removalsTable = &table{name: "removals", cols: columns("n i, tenant i, delivery i, at i, sha256 b, work t, iscc t, why t"),
 	order: []string{"n"}, fixed: []string{"tenant"}, key: []string{"delivery", "work"}, lookup: "work", keep: []string{"n", "at", "why", "sha256", "iscc"}}
 
-const removalQuery = "SELECT r.n, d.id, r.work, r.sha256, r.iscc, r.at, r.why FROM removals r JOIN deliveries d ON d.n = r.delivery"
+const removalQuery = "SELECT r.n, (SELECT id FROM deliveries WHERE n = r.delivery), r.work, r.sha256, r.iscc, r.at, r.why FROM removals r"
 
 var (
 	copiesOfWorks   = lookup("delivered copies of works", "SELECT delivery, work, sha256, iscc FROM items WHERE tenant = $1 AND refusal = '' AND "+in("work", 2), int64(1), "w000100", "w000200")

@@ -65,21 +65,28 @@ func qualified(with, list string) string {
 	return with + "." + strings.ReplaceAll(list, ", ", ", "+with+".")
 }
 
-// SearchWorks lists the works whose title, creator or keywords have all words of the text, the last of them at least as
-// the beginning of a word; without case and accents; in the order in which the works came. At most 16 words.
+// SearchWorks lists the works whose title, creator or keywords have all words of the text, without case and accents, in
+// the order in which the works came. If the text ends with *, its last word is the beginning of one. At most 16 words.
+// A word is found at once, however many works have it; a beginning reads all that it finds before the first page.
 func (r *Registry) SearchWorks(ctx context.Context, s Scope, text string, p Page) (l List[Work], err error) {
 	if err := checkText("search", text, mostName); err != nil {
 		return l, err
 	}
-	asked := words(text)
+	asked, beginning := words(text), strings.HasSuffix(text, "*")
 	if len(asked) == 0 || len(asked) > mostAsked {
 		return l, fmt.Errorf("registry: %.80q has %d words to look for: give 1 to %d", text, len(asked), mostAsked)
 	}
 	err = r.read(ctx, s, "SearchWorks", func(q querier, tenant int64) error {
-		st, args := searchSQLite, []any{`"` + tenantTerm(tenant) + `" AND "` + strings.Join(asked, `" AND "`) + `"*`, tenant}
+		st, ask := searchSQLite, `"`+tenantTerm(tenant)+`" AND "`+strings.Join(asked, `" AND "`)+`"`
 		if r.pool != nil {
-			st, args = searchPostgres, []any{"'" + tenantTerm(tenant) + "' & '" + strings.Join(asked, "' & '") + "':*", tenant}
+			st, ask = searchPostgres, "'"+tenantTerm(tenant)+"' & '"+strings.Join(asked, "' & '")+"'"
 		}
+		if beginning && r.pool != nil {
+			ask += ":*"
+		} else if beginning {
+			ask += "*"
+		}
+		args := []any{ask, tenant}
 		l, err = list(ctx, q, st, args, p, func(r rows) (Work, []any, error) {
 			w, err := scanWork(r)
 			return w.Work, []any{w.n}, err

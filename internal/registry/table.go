@@ -103,7 +103,9 @@ func values(from []any) []any {
 		case *string:
 			out[i] = *p
 		case *[]byte:
-			out[i] = *p
+			if out[i] = *p; *p == nil {
+				out[i] = []byte{} // SQLite's driver gives nil for no bytes; there is no NULL in the schema
+			}
 		case *float64:
 			out[i] = *p
 		}

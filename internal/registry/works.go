@@ -264,7 +264,7 @@ func (r *Registry) Work(ctx context.Context, s Scope, id concepts.WorkID) (w Wor
 	return w, err
 }
 
-// WorksByID gives those of the works that are there, in any order; at most MostPerPage ids.
+// WorksByID gives those of the works that are there, by id; at most MostPerPage ids.
 func (r *Registry) WorksByID(ctx context.Context, s Scope, ids []concepts.WorkID) (found []Work, err error) {
 	err = r.read(ctx, s, "WorksByID", func(q querier, tenant int64) error {
 		found, err = works(ctx, q, tenant, ids)
@@ -278,11 +278,13 @@ func works(ctx context.Context, q querier, tenant int64, ids []concepts.WorkID) 
 	if err != nil {
 		return nil, err
 	}
-	return found, lookupEach(ctx, q, worksByIDs.text, []any{tenant}, keys, func(r rows) error {
+	err = lookupEach(ctx, q, worksByIDs.text, []any{tenant}, keys, func(r rows) error {
 		w, err := scanWork(r)
 		found = append(found, w.Work)
 		return err
 	})
+	sortBy(found, func(w Work) concepts.WorkID { return w.ID })
+	return found, err
 }
 
 // WorksBySHA256 gives the works whose master has these bytes; the first 1,000 of them.
