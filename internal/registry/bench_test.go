@@ -217,3 +217,16 @@ func size(t testing.TB, r *Registry) float64 {
 	must(t, r.writer.QueryRow("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&n))
 	return float64(n)
 }
+
+// BenchmarkImport imports works into SQLite and PostgreSQL, and nothing else: for profiles.
+func BenchmarkImport(b *testing.B) {
+	for _, d := range drivers {
+		b.Run(d.name, func(b *testing.B) {
+			n := benchWorks(b)
+			for b.Loop() {
+				took, _ := load(b, fresh(b, d.place(b)), newGenerator(1), 0, n)
+				b.ReportMetric(float64(n)/took.Seconds(), "works/s")
+			}
+		})
+	}
+}

@@ -76,6 +76,8 @@ func openPool(ctx context.Context, where string) (*pgxpool.Pool, error) {
 
 // openFile opens SQLite. What is committed is on the disk (synchronous=FULL); a transaction that will write says so
 // when it begins, so that none has to be turned from a reader into a writer half way, which SQLite cannot always do.
+// Each connection may use 64 MiB for pages, and the log is written back when it has 32 MiB: ids and hashes have no
+// order, so that a bulk load changes the same pages again and again.
 func (r *Registry) openFile(path string) error {
 	if path == "" || strings.ContainsAny(path, "?#") || strings.HasPrefix(path, ":memory:") {
 		return fmt.Errorf("registry: %q is no path of a database file: give a plain path", path)
@@ -87,7 +89,7 @@ func (r *Registry) openFile(path string) error {
 	r.path = abs
 	open := func(conns int, extra string) *sql.DB {
 		q := url.Values{"_pragma": {"busy_timeout(" + strconv.FormatInt(Busy.Milliseconds(), 10) + ")", "journal_mode(WAL)", "synchronous(FULL)",
-			"foreign_keys(1)", "cache_size(-65536)", "mmap_size(0)", "temp_store(MEMORY)"}}.Encode()
+			"foreign_keys(1)", "cache_size(-65536)", "wal_autocheckpoint(8192)"}}.Encode()
 		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs}).String()+"?"+q+extra)
 		if err != nil {
 			panic("registry: " + err.Error()) // only for a driver that is not there

@@ -1,9 +1,14 @@
 package registry
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -591,3 +596,62 @@ func TestWritersAtOnce(t *testing.T) {
 		changed(t, sum, Changes{Added: 200, Unchanged: 200 * (writers - 1)})
 	})
 }
+
+func TestUnnamed(t *testing.T) {
+	for text, want := range map[string]string{"a = $1 AND b IN ($2,$3)": "a = ? AND b IN (?,?)", "a = $1 AND b > $2 AND c < $2": "a = $1 AND b > $2 AND c < $2",
+		"a = $2 AND b = $1": "a = $2 AND b = $1", "SELECT 1": "SELECT 1", "$1$2$3$4$5$6$7$8$9$10$11": "???????????"} {
+		if got := unnamed(text); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// TestKilledWriter kills processes that write to SQLite's file at many moments. What a call had reported is there, and
+// of no call there is a half.
+func TestKilledWriter(t *testing.T) {
+	if place := os.Getenv("REGISTRY_TEST_WRITER"); place != "" {
+		writeUntilKilled(t, place)
+	}
+	place := filepath.Join(t.TempDir(), "registry.db")
+	fresh(t, place).Close()
+	reported := 0
+	for round := range 8 {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledWriter$")
+		cmd.Env = append(os.Environ(), "REGISTRY_TEST_WRITER="+place)
+		out := get[io.ReadCloser](t)(cmd.StdoutPipe())
+		must(t, cmd.Start())
+		lines := bufio.NewScanner(out)
+		for range 3 + round*5 {
+			if !lines.Scan() {
+				t.Fatal("the writer has stopped by itself")
+			}
+			must(t, errOf2(fmt.Sscan(lines.Text(), &reported)))
+		}
+		must(t, cmd.Process.Kill())
+		for lines.Scan() { // what it had said before it died
+			fmt.Sscan(lines.Text(), &reported)
+		}
+		cmd.Wait()
+		r, err := Open(ctx, place)
+		must(t, err)
+		n := len(all(t, 1000, func(p Page) (List[Work], error) { return r.Works(ctx, ours, WorkQuery{}, p) }))
+		if found := len(all(t, 1000, func(p Page) (List[Work], error) { return r.SearchWorks(ctx, ours, "lac", p) })); n%3 != 0 || n < reported || found != n {
+			t.Errorf("%d works, %d of them found, where %d were reported in threes", n, found, reported)
+		}
+		r.Close()
+	}
+}
+
+// writeUntilKilled puts works three by three and says how many there are.
+func writeUntilKilled(t *testing.T, place string) {
+	r, err := Open(ctx, place)
+	must(t, err)
+	n := len(all(t, 1000, func(p Page) (List[Work], error) { return r.Works(ctx, ours, WorkQuery{}, p) }))
+	for {
+		put(t, r, ours, fmt.Sprint("w", n), fmt.Sprint("w", n+1), fmt.Sprint("w", n+2))
+		n += 3
+		fmt.Println(n)
+	}
+}
+
+func errOf2(_ int, err error) error { return err }

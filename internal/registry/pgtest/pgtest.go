@@ -9,6 +9,7 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -34,6 +35,8 @@ var (
 type instance struct {
 	dir, bin string
 	who      *syscall.Credential
+	watcher  *exec.Cmd
+	alive    io.Closer // the watcher's input
 }
 
 // Main runs the tests of a package and stops the server after them: call it from TestMain.
@@ -79,8 +82,7 @@ func Stop() {
 	if server == nil {
 		return
 	}
-	server.command("pg_ctl", "-D", server.data(), "-m", "immediate", "-w", "stop").Run()
-	os.RemoveAll(server.dir)
+	server.stop()
 	server = nil
 }
 
@@ -182,5 +184,33 @@ func start() (*instance, error) {
 			return nil, fmt.Errorf("pgtest: %s: %w: %s%s", step[0], err, out, log)
 		}
 	}
-	return s, nil
+	return s, s.watch()
+}
+
+// watch starts a shell that stops the server when this process ends, however it ends: the end of its input tells it.
+func (s *instance) watch() error {
+	cmd := exec.Command("/bin/sh", "-c", `cat >/dev/null; cd /; "$0" -D "$1" -m immediate -w stop >/dev/null 2>&1; rm -rf "$2"`,
+		filepath.Join(s.bin, "pg_ctl"), s.data(), s.dir)
+	cmd.Env = s.command("pg_ctl").Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.who, Setpgid: true} // a ^C is for the tests
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		s.stop()
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	s.alive, s.watcher = in, cmd
+	return nil
+}
+
+func (s *instance) stop() {
+	if s.watcher != nil {
+		s.alive.Close()
+		s.watcher.Wait()
+	} else {
+		s.command("pg_ctl", "-D", s.data(), "-m", "immediate", "-w", "stop").Run()
+	}
+	os.RemoveAll(s.dir)
 }
