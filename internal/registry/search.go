@@ -58,7 +58,7 @@ var (
 	searchSQLite = paged("works by words (SQLite)", "i", "SELECT "+qualified("w", workColumns)+" FROM works_terms f JOIN works w ON w.n = f.rowid"+
 		" WHERE f.works_terms MATCH $1 AND w.tenant = $2 AND f.rowid > $3 ORDER BY f.rowid", `"~1" AND "lac" AND "br"*`, int64(1))
 	searchPostgres = paged("works by words (PostgreSQL)", "i", "SELECT "+workColumns+" FROM works"+
-		" WHERE array_to_tsvector(string_to_array(terms, ' ')) @@ $1::tsquery AND tenant = $2 AND n > $3 ORDER BY n", `'~1' & 'lac' & 'br':*`, int64(1))
+		" WHERE words_of(terms) @@ $1::tsquery AND tenant = $2 AND n > $3 ORDER BY n", `'~1' & 'lac' & 'br':*`, int64(1))
 )
 
 func qualified(with, list string) string {
