@@ -58,10 +58,10 @@ var (
 	// A work that came or changed after version $2 and is in version $3, if it was not the same in $2 already.
 	catalogueNews = paged("works new in a catalogue version", "is", "SELECT w.from_version, w.work, w.concepts, w.body, CASE WHEN o.work IS NULL THEN 1 ELSE 0 END"+
 		" FROM catalogue_works w LEFT JOIN catalogue_works o ON o.catalogue = w.catalogue AND o.work = w.work AND o.from_version <= $2 AND o.to_version > $2"+
-		" WHERE w.catalogue = $1 AND w.from_version > $2 AND w.from_version <= $3 AND w.to_version > $3 AND (w.from_version, w.work) > ($4, $5)"+
+		" WHERE w.catalogue = $1 AND (w.from_version, w.work) > ($4, $5) AND w.from_version <= $3 AND w.to_version > $3"+
 		" AND (o.work IS NULL OR o.body <> w.body OR o.concepts <> w.concepts) ORDER BY w.from_version, w.work", int64(1), int64(1), int64(2))
 	catalogueGone = paged("works gone from a catalogue version", "is", "SELECT w.to_version, w.work"+
-		" FROM catalogue_works w WHERE w.catalogue = $1 AND w.to_version > $2 AND w.to_version <= $3 AND w.from_version <= $2 AND (w.to_version, w.work) > ($4, $5)"+
+		" FROM catalogue_works w WHERE w.catalogue = $1 AND (w.to_version, w.work) > ($4, $5) AND w.to_version <= $3 AND w.from_version <= $2"+
 		" AND NOT EXISTS (SELECT 1 FROM catalogue_works o WHERE o.catalogue = w.catalogue AND o.work = w.work AND o.from_version <= $3 AND o.to_version > $3)"+
 		" ORDER BY w.to_version, w.work", int64(1), int64(1), int64(2))
 )
@@ -219,6 +219,9 @@ func diff[T any](ctx context.Context, r *Registry, s Scope, call, name string, f
 		}
 		if _, err := catalogueVersion(ctx, q, tenant, Ref{name, to}); err != nil {
 			return err
+		}
+		if p.After == "" { // rows of later versions than from: after all works of from
+			p.After = st.cursor([]any{int64(from), "\x7f"})
 		}
 		l, err = list(ctx, q, st, []any{older.n, int64(from), int64(to)}, p, scan)
 		return err

@@ -109,8 +109,8 @@ func TestPages(t *testing.T) {
 			want  []string
 		}{
 			{WorkQuery{}, sorted}, {WorkQuery{Order: ByPath}, slices.SortedFunc(slices.Values(names), func(a, b string) int { return strings.Compare("p/"+a+".jpg", "p/"+b+".jpg") })},
-			{WorkQuery{Order: ByCreator}, []string{"a2", "a-b", "a10", "_x", "B", "~", "zz", "b", "Z", "aB"}},
-			{WorkQuery{Order: ByChanged}, []string{"b", "B", "a10", "a2", "zz", "Z", "~", "_x", "a-b", "aB"}},
+			{WorkQuery{Order: ByCreator}, []string{"a-b", "a2", "_x", "a10", "B", "zz", "~", "Z", "aB", "b"}},
+			{WorkQuery{Order: ByChanged}, []string{"B", "a10", "a2", "b", "zz", "Z", "~", "_x", "a-b", "aB"}},
 			{WorkQuery{State: new(Missing)}, []string{"a2", "zz"}},
 		} {
 			for _, limit := range []int{1, 2, 3, 9, 10, 11, 100, 101, 1000} {

@@ -317,7 +317,7 @@ func (r *Registry) WorksAt(ctx context.Context, s Scope, path string, p Page) (l
 // Order is an order of works.
 type Order string
 
-// The orders. Within equal creators or times, works come in the order in which they came to the registry.
+// The orders. Works of one creator or time come by id, those of one path in the order in which they came.
 const (
 	ByID      Order = "id"
 	ByPath    Order = "path"
@@ -325,16 +325,16 @@ const (
 	ByChanged Order = "changed" // the last one changed is last
 )
 
-func worksBy(order Order, keys string) *statement {
+func worksBy(order Order, tie, keys string) *statement {
 	key := string(order)
-	if order != ByID {
-		return paged("works by "+key, keys, "SELECT "+workColumns+" FROM works WHERE tenant = $1 AND ("+key+", n) > ($2, $3) ORDER BY "+key+", n", int64(1))
+	if tie != "" {
+		return paged("works by "+key, keys, "SELECT "+workColumns+" FROM works WHERE tenant = $1 AND ("+key+", "+tie+") > ($2, $3) ORDER BY "+key+", "+tie, int64(1))
 	}
 	return paged("works by id", keys, "SELECT "+workColumns+" FROM works WHERE tenant = $1 AND id > $2 ORDER BY id", int64(1))
 }
 
 var (
-	worksInOrder = map[Order]*statement{ByID: worksBy(ByID, "s"), ByPath: worksBy(ByPath, "si"), ByCreator: worksBy(ByCreator, "si"), ByChanged: worksBy(ByChanged, "ii")}
+	worksInOrder = map[Order]*statement{ByID: worksBy(ByID, "", "s"), ByPath: worksBy(ByPath, "n", "si"), ByCreator: worksBy(ByCreator, "id", "ss"), ByChanged: worksBy(ByChanged, "id", "is")}
 	worksInState = paged("works in a state by id", "s", "SELECT "+workColumns+" FROM works WHERE tenant = $1 AND state = $2 AND id > $3 ORDER BY id", int64(1), int64(Reserved))
 )
 
@@ -374,9 +374,9 @@ func (o Order) keys(w scanned) []any {
 	case ByPath:
 		return []any{w.Path, w.n}
 	case ByCreator:
-		return []any{w.Creator, w.n}
+		return []any{w.Creator, string(w.ID)}
 	case ByChanged:
-		return []any{micros(w.Changed), w.n}
+		return []any{micros(w.Changed), string(w.ID)}
 	}
 	return []any{string(w.ID)}
 }

@@ -40,8 +40,10 @@ CREATE TABLE works (
 CREATE UNIQUE INDEX works_id ON works (tenant, id);
 CREATE INDEX works_path ON works (tenant, path, n);
 CREATE INDEX works_sha256 ON works (tenant, sha256, n);
-CREATE INDEX works_creator ON works (tenant, creator, n);
-CREATE INDEX works_changed ON works (tenant, changed, n);
+-- Many works have one creator or were changed at one time; SQLite compares pairs along an index, but none that ends with
+-- its rowid, n.
+CREATE INDEX works_creator ON works (tenant, creator, id);
+CREATE INDEX works_changed ON works (tenant, changed, id);
 CREATE INDEX works_state ON works (tenant, state, id);
 
 CREATE TABLE parties (
