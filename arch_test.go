@@ -36,7 +36,7 @@ var law = map[string]struct {
 	"internal/store":             {},
 	"internal/store/dir":         {may: []string{"internal/store"}},
 	"internal/store/storetest":   {may: []string{"internal/store"}},
-	"internal/registry":          {may: []string{"concepts", "mark", "internal/raster"}},
+	"internal/workspace":         {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":            {},
 	"internal/demo":              {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
 	"internal/bench/adversary":   {may: []string{"mark", "embed", "detect", "internal/signal", "iscc"}},
@@ -45,7 +45,7 @@ var law = map[string]struct {
 	"delivery":                   {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
-		"internal/store", "internal/store/dir", "internal/registry", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
+		"internal/store", "internal/store/dir", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

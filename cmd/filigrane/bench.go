@@ -10,8 +10,8 @@ import (
 	"github.com/filigrane/filigrane/internal/bench/robustness"
 	"github.com/filigrane/filigrane/internal/demo"
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/report"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -85,7 +85,7 @@ func (c *benchNullCmd) plot(null report.Null) error {
 	if exists(c.QQ) && !c.Force {
 		return badInput("--qq %s exists; give --force to overwrite it", c.QQ)
 	}
-	return registry.WriteFile(filepath.Clean(c.QQ), []byte(svg), 0o644)
+	return workspace.WriteFile(filepath.Clean(c.QQ), []byte(svg), 0o644)
 }
 
 // hosts lists the pictures that can be read, of files, folders and patterns.

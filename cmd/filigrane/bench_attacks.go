@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/filigrane/filigrane/internal/bench/adversary"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -83,7 +83,7 @@ func (c *benchAttacksCmd) Run(s *session) error {
 		}
 	}
 	if c.MD != "" {
-		if err := registry.WriteFile(filepath.Clean(c.MD), []byte(attacksMarkdown(rows)), 0o644); err != nil {
+		if err := workspace.WriteFile(filepath.Clean(c.MD), []byte(attacksMarkdown(rows)), 0o644); err != nil {
 			return err
 		}
 	}
@@ -143,7 +143,7 @@ func (c *benchAttacksCmd) write(r attacksReport) error {
 		b.WriteByte('\n')
 	}
 	b.WriteString("]}\n")
-	return registry.WriteFile(filepath.Clean(c.JSON), b.Bytes(), 0o644)
+	return workspace.WriteFile(filepath.Clean(c.JSON), b.Bytes(), 0o644)
 }
 
 // attacksTable prints the rows for people.

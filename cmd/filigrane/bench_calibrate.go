@@ -10,8 +10,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/filigrane/filigrane/internal/bench/calibration"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/report"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // benchCalibrateCmd is "filigrane bench calibrate".
@@ -185,7 +185,7 @@ func (c *benchCalibrateCmd) write(s *session, out *calibrationReport) error {
 			if svg == "" {
 				continue
 			}
-			if err := registry.WriteFile(filepath.Join(c.Plots, plotNames[i]), []byte(svg), 0o644); err != nil {
+			if err := workspace.WriteFile(filepath.Join(c.Plots, plotNames[i]), []byte(svg), 0o644); err != nil {
 				return err
 			}
 		}
@@ -195,7 +195,7 @@ func (c *benchCalibrateCmd) write(s *session, out *calibrationReport) error {
 		if err != nil {
 			return err
 		}
-		if err := registry.WriteFile(filepath.Clean(c.JSON), text, 0o644); err != nil {
+		if err := workspace.WriteFile(filepath.Clean(c.JSON), text, 0o644); err != nil {
 			return err
 		}
 	}

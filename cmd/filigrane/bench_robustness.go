@@ -12,8 +12,8 @@ import (
 
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/internal/bench/robustness"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/report"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -139,7 +139,7 @@ func (c *benchRobustnessCmd) write(config robustness.Config, rows []robustness.R
 		if err := content(&b); err != nil {
 			return err
 		}
-		return registry.WriteFile(filepath.Clean(file), b.Bytes(), 0o644)
+		return workspace.WriteFile(filepath.Clean(file), b.Bytes(), 0o644)
 	}
 	return errors.Join(
 		put(c.JSON, func(w io.Writer) error { return robustness.WriteJSON(w, config.Params(), rows) }),

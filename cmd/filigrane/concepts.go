@@ -10,7 +10,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // conceptsCmd is "filigrane concepts".
@@ -93,7 +93,7 @@ func (c *freezeCmd) Run(s *session) error {
 	if err != nil {
 		return inputError{err}
 	}
-	if ref, err := registry.ParseRef(c.Catalogue); err != nil || ref.Version != 0 {
+	if ref, err := workspace.ParseRef(c.Catalogue); err != nil || ref.Version != 0 {
 		return badInput("--catalogue %s: give a name of letters, digits, '.', '_' and '-' without a version; it counts by itself", c.Catalogue)
 	}
 	ws, release, err := s.locked()
@@ -109,7 +109,7 @@ func (c *freezeCmd) Run(s *session) error {
 	if err != nil {
 		return inputError{err}
 	}
-	story := registry.Story{MinWorks: c.MinWorks, MaxConcepts: c.MaxConcepts, Seed: c.Seed, Remainders: g.Remainders, Dropped: g.Dropped, Ungrouped: g.Ungrouped}
+	story := workspace.Story{MinWorks: c.MinWorks, MaxConcepts: c.MaxConcepts, Seed: c.Seed, Remainders: g.Remainders, Dropped: g.Dropped, Ungrouped: g.Ungrouped}
 	for _, r := range rules {
 		story.Rules = append(story.Rules, r.String())
 	}
@@ -127,7 +127,7 @@ func (c *freezeCmd) Run(s *session) error {
 
 // works gives the works to group, with descriptors if a rule looks at them, and the paths of those left out
 // because training is forbidden.
-func (c *freezeCmd) works(s *session, ws *registry.Registry, rules []concepts.Rule) (works []concepts.Work, left []string, err error) {
+func (c *freezeCmd) works(s *session, ws *workspace.Workspace, rules []concepts.Rule) (works []concepts.Work, left []string, err error) {
 	for _, r := range rules {
 		if r.By == concepts.ByVisual {
 			if err := describe(s, ws); err != nil {
@@ -155,7 +155,7 @@ func (c *freezeCmd) works(s *session, ws *registry.Registry, rules []concepts.Ru
 }
 
 // describe measures the descriptors that are not known yet and keeps them.
-func describe(s *session, ws *registry.Registry) error {
+func describe(s *session, ws *workspace.Workspace) error {
 	records, err := ws.Records()
 	if err != nil {
 		return err
@@ -198,10 +198,10 @@ func describe(s *session, ws *registry.Registry) error {
 }
 
 // freeze writes the catalogue as the next version of its name, unless the latest holds the same.
-func freeze(ws *registry.Registry, cat concepts.Catalogue, story registry.Story) (*registry.Catalogue, bool, error) {
+func freeze(ws *workspace.Workspace, cat concepts.Catalogue, story workspace.Story) (*workspace.Catalogue, bool, error) {
 	cat.Version = 1
-	latest, err := ws.Catalogue(registry.Ref{Name: cat.Name})
-	if err != nil && registry.KindOf(err) != registry.KindUnknown {
+	latest, err := ws.Catalogue(workspace.Ref{Name: cat.Name})
+	if err != nil && workspace.KindOf(err) != workspace.KindUnknown {
 		return nil, false, err
 	}
 	if err == nil {
@@ -226,7 +226,7 @@ func freeze(ws *registry.Registry, cat concepts.Catalogue, story registry.Story)
 	if err := number(book, f.Catalogue()); err != nil {
 		return nil, false, inputError{err}
 	}
-	c := &registry.Catalogue{Frozen: f, Grouping: story}
+	c := &workspace.Catalogue{Frozen: f, Grouping: story}
 	return c, true, ws.AddCatalogue(c, book)
 }
 
@@ -247,10 +247,10 @@ func number(book *concepts.Codebook, cat concepts.Catalogue) error {
 	return err
 }
 
-func (c *freezeCmd) report(s *session, f *registry.Catalogue, book *concepts.Codebook, isNew bool, left []string) error {
+func (c *freezeCmd) report(s *session, f *workspace.Catalogue, book *concepts.Codebook, isNew bool, left []string) error {
 	h := f.Hash()
 	cat := f.Catalogue()
-	rep := freezeJSON{Catalogue: registry.Ref{Name: cat.Name, Version: cat.Version}.String(), Hash: hex.EncodeToString(h[:]), New: isNew, Works: len(cat.Works),
+	rep := freezeJSON{Catalogue: workspace.Ref{Name: cat.Name, Version: cat.Version}.String(), Hash: hex.EncodeToString(h[:]), New: isNew, Works: len(cat.Works),
 		Concepts: conceptLines(f, book), Remainders: []remainderLine{}, Dropped: []leftOut{}, Ungrouped: []leftOut{}, Reserved: left,
 		Codebook: codebookLine{book.Concepts(), book.Works()}}
 	for _, r := range f.Grouping.Remainders {
@@ -266,7 +266,7 @@ func (c *freezeCmd) report(s *session, f *registry.Catalogue, book *concepts.Cod
 	return s.emit(rep)
 }
 
-func conceptLines(f *registry.Catalogue, book *concepts.Codebook) []conceptLine {
+func conceptLines(f *workspace.Catalogue, book *concepts.Codebook) []conceptLine {
 	lines := []conceptLine{}
 	for _, c := range f.Catalogue().Concepts {
 		n, _ := book.ConceptNumber(c.ID)
@@ -276,7 +276,7 @@ func conceptLines(f *registry.Catalogue, book *concepts.Codebook) []conceptLine 
 }
 
 // catalogueAndBook opens a catalogue of the workspace with the numbers of its names.
-func (s *session) catalogueAndBook(name string) (*registry.Catalogue, *concepts.Codebook, error) {
+func (s *session) catalogueAndBook(name string) (*workspace.Catalogue, *concepts.Codebook, error) {
 	ws, err := s.workspace()
 	if err != nil {
 		return nil, nil, err
@@ -312,11 +312,11 @@ func (c *listCmd) Run(s *session) error {
 }
 
 // catalogue reads the catalogue that a flag names; "" is the latest version of the only one.
-func catalogue(ws *registry.Registry, text string) (*registry.Catalogue, error) {
-	var ref registry.Ref
+func catalogue(ws *workspace.Workspace, text string) (*workspace.Catalogue, error) {
+	var ref workspace.Ref
 	if text != "" {
 		var err error
-		if ref, err = registry.ParseRef(text); err != nil {
+		if ref, err = workspace.ParseRef(text); err != nil {
 			return nil, inputError{err}
 		}
 	}
@@ -359,7 +359,7 @@ func (c *explainCmd) Run(s *session) error {
 		Catalogue string          `json:"catalogue"`
 		Concepts  []reason        `json:"concepts"`
 		LeftOut   []reason        `json:"left_out"`
-	}{w.ID, n, w.Path, registry.Ref{Name: cat.Name, Version: cat.Version}.String(), []reason{}, []reason{}}
+	}{w.ID, n, w.Path, workspace.Ref{Name: cat.Name, Version: cat.Version}.String(), []reason{}, []reason{}}
 	for _, m := range cat.Memberships {
 		if m.Work == w.ID {
 			number, _ := book.ConceptNumber(m.Concept)

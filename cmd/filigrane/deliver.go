@@ -12,9 +12,9 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -94,7 +94,7 @@ func (c *deliverRunCmd) Run(s *session) error {
 	defer stop(nil)
 	register := sync.OnceFunc(func() {
 		defer release()
-		known := registry.Delivery{Path: spec.Path, Profile: spec.ProfileID, Resolution: spec.Geometry.Resolution, Dir: abs}
+		known := workspace.Delivery{Path: spec.Path, Profile: spec.ProfileID, Resolution: spec.Geometry.Resolution, Dir: abs}
 		if err := ws.AddDelivery(known); err != nil {
 			stop(err)
 		}
@@ -168,7 +168,7 @@ func (c *deliverRunCmd) strength() (mark.Preset, error) {
 }
 
 // spec turns flags and workspace into what package delivery wants.
-func (c *deliverRunCmd) spec(s *session, ws *registry.Registry) (spec delivery.Spec, err error) {
+func (c *deliverRunCmd) spec(s *session, ws *workspace.Workspace) (spec delivery.Spec, err error) {
 	spec = delivery.Spec{ProfileID: mark.Profile1().ID, ImagesPerShard: c.ShardSize, Workers: s.jobs(), CodeVersion: versionText(), Force: c.Force}
 	if spec.Geometry, err = delivery.ParseGeometry(c.Geometry); err != nil {
 		return spec, inputError{err}
@@ -201,7 +201,7 @@ func (c *deliverRunCmd) spec(s *session, ws *registry.Registry) (spec delivery.S
 		return spec, err
 	}
 	content := cat.Catalogue()
-	spec.Path, err = c.path(ws.Bank(), registry.Ref{Name: content.Name, Version: content.Version}.String())
+	spec.Path, err = c.path(ws.Bank(), workspace.Ref{Name: content.Name, Version: content.Version}.String())
 	if err != nil {
 		return spec, err
 	}
@@ -292,7 +292,7 @@ func (c *deliverVerifyCmd) keys(s *session, st store.Store) (*mark.Keys, error) 
 		return nil, inputError{err}
 	}
 	ws, err := s.workspace()
-	if err != nil && registry.KindOf(err) != registry.KindNoWorkspace {
+	if err != nil && workspace.KindOf(err) != workspace.KindNoWorkspace {
 		return nil, err
 	}
 	key, source, err := s.key(ws)

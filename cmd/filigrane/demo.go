@@ -18,9 +18,9 @@ import (
 	"github.com/filigrane/filigrane/internal/demo"
 	"github.com/filigrane/filigrane/internal/generated"
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/report"
 	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -55,11 +55,11 @@ func (c *demoCmd) Run(s *session) error {
 	if err := c.clear(); err != nil {
 		return err
 	}
-	workspace, out := filepath.Join(c.Output, "workspace"), filepath.Join(c.Output, "delivery")
-	if err := c.prepare(s, workspace, out); err != nil {
+	folder, out := filepath.Join(c.Output, "workspace"), filepath.Join(c.Output, "delivery")
+	if err := c.prepare(s, folder, out); err != nil {
 		return err
 	}
-	in, d, closeStore, err := c.input(s.ctx, workspace, out)
+	in, d, closeStore, err := c.input(s.ctx, folder, out)
 	if err != nil {
 		return err
 	}
@@ -125,16 +125,16 @@ func (c *demoCmd) clear() error {
 }
 
 // prepare drives the same verbs a bank would.
-func (c *demoCmd) prepare(s *session, workspace, out string) error {
+func (c *demoCmd) prepare(s *session, folder, out string) error {
 	csv := filepath.Join(c.Photos, "metadata.csv")
 	if _, err := os.Stat(csv); err != nil {
 		return badInput("--photos %s: no metadata.csv there; run the demonstration from the root of the source tree, or give a folder of photographs with its table", c.Photos)
 	}
 	for _, args := range [][]string{
-		{"init", workspace, "--bank", "Demonstration Bank"},
-		{"-w", workspace, "import", c.Photos, "--csv", csv},
-		{"-w", workspace, "concepts", "--by", "folder", "--catalogue", "demo"},
-		{"-w", workspace, "deliver", "--catalogue", "demo", "-o", out, "--geometry", c.Geometry, "--format", "png", "--preset", demoPreset},
+		{"init", folder, "--bank", "Demonstration Bank"},
+		{"-w", folder, "import", c.Photos, "--csv", csv},
+		{"-w", folder, "concepts", "--by", "folder", "--catalogue", "demo"},
+		{"-w", folder, "deliver", "--catalogue", "demo", "-o", out, "--geometry", c.Geometry, "--format", "png", "--preset", demoPreset},
 	} {
 		if s.Quiet {
 			args = append([]string{"-q"}, args...)
@@ -155,9 +155,9 @@ func (c *demoCmd) prepare(s *session, workspace, out string) error {
 }
 
 // input opens the delivery for measuring.
-func (c *demoCmd) input(ctx context.Context, workspace, out string) (demo.Input, *delivery.Delivery, func(), error) {
+func (c *demoCmd) input(ctx context.Context, folder, out string) (demo.Input, *delivery.Delivery, func(), error) {
 	fail := func(err error) (demo.Input, *delivery.Delivery, func(), error) { return demo.Input{}, nil, nil, err }
-	ws, err := registry.Open(workspace)
+	ws, err := workspace.Open(folder)
 	if err != nil {
 		return fail(err)
 	}
@@ -177,7 +177,7 @@ func (c *demoCmd) input(ctx context.Context, workspace, out string) (demo.Input,
 	if err != nil {
 		return fail(err)
 	}
-	ref, err := registry.ParseRef("demo")
+	ref, err := workspace.ParseRef("demo")
 	if err != nil {
 		return fail(err)
 	}
@@ -285,10 +285,10 @@ func (c *demoCmd) write(r *report.Report, untouched []float64) error {
 	if err := r.WriteJSON(&data); err != nil {
 		return err
 	}
-	if err := registry.WriteFile(filepath.Join(c.Output, "report.html"), page.Bytes(), 0o644); err != nil {
+	if err := workspace.WriteFile(filepath.Join(c.Output, "report.html"), page.Bytes(), 0o644); err != nil {
 		return err
 	}
-	return registry.WriteFile(filepath.Join(c.Output, "report.json"), data.Bytes(), 0o644)
+	return workspace.WriteFile(filepath.Join(c.Output, "report.json"), data.Bytes(), 0o644)
 }
 
 // table prints the short version.

@@ -16,8 +16,8 @@ import (
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/embed"
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/signal"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -34,7 +34,7 @@ const noLicence = "internal"
 // path completes the path, or says what is wrong with the flags.
 func (k keyPath) path(bank, catalogue string) (mark.Path, error) {
 	for name, v := range map[string]string{"--licence": k.Licence, "--purpose": k.Purpose} {
-		if registry.CheckBank(v) != nil {
+		if workspace.CheckBank(v) != nil {
 			return mark.Path{}, badInput("%s %q: give 1 to 128 bytes of printable text", name, v)
 		}
 	}
@@ -111,7 +111,7 @@ type verifiedJSON struct {
 type embedder struct {
 	*session
 	cmd    *embedCmd
-	cat    *registry.Catalogue // nil: none
+	cat    *workspace.Catalogue // nil: none
 	book   *concepts.Codebook
 	path   mark.Path
 	preset mark.Preset
@@ -214,14 +214,14 @@ func (c *embedCmd) prepare(s *session) (*embedder, error) {
 	ks := key.Delivery(e.path).Keys()
 	e.books = mark.NewBooks(p, ks)
 	e.reader = detect.NewReader(p, ks, detect.Options{Resolution: c.Resolution, Scales: []float64{}})
-	return e, ws.AddDelivery(registry.Delivery{Path: e.path, Profile: p.ID, Resolution: c.Resolution})
+	return e, ws.AddDelivery(workspace.Delivery{Path: e.path, Profile: p.ID, Resolution: c.Resolution})
 }
 
 // noCatalogue stands in the key's path where a workspace has no catalogue.
 const noCatalogue = "none@1"
 
 // names finds the catalogue, the codebook and the key's path.
-func (e *embedder) names(ws *registry.Registry) (err error) {
+func (e *embedder) names(ws *workspace.Workspace) (err error) {
 	if e.book, err = ws.Codebook(); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (e *embedder) names(ws *registry.Registry) (err error) {
 			return err
 		}
 		c := e.cat.Catalogue()
-		name = registry.Ref{Name: c.Name, Version: c.Version}.String()
+		name = workspace.Ref{Name: c.Name, Version: c.Version}.String()
 	}
 	e.path, err = e.cmd.path(ws.Bank(), name)
 	return err
@@ -288,7 +288,7 @@ func (e *embedder) mark(i int, note *string) (*embedJSON, error) {
 	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
 		return nil, err
 	}
-	if err := registry.WriteFile(out, file, 0o644); err != nil {
+	if err := workspace.WriteFile(out, file, 0o644); err != nil {
 		return nil, err
 	}
 	if e.cmd.Sidecar {
@@ -296,7 +296,7 @@ func (e *embedder) mark(i int, note *string) (*embedJSON, error) {
 		if err != nil {
 			return nil, err
 		}
-		return rep, registry.WriteFile(out+sidecarSuffix, text, 0o644)
+		return rep, workspace.WriteFile(out+sidecarSuffix, text, 0o644)
 	}
 	return rep, nil
 }

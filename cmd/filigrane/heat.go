@@ -15,7 +15,7 @@ import (
 	"github.com/disintegration/imaging"
 
 	"github.com/filigrane/filigrane/detect"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // heatSide is the longest side, in pixels, of a heat map.
@@ -42,7 +42,7 @@ func (d *detector) heat(a *detection, img image.Image) error {
 	if err := png.Encode(&file, drawHeat(img, h)); err != nil {
 		return err
 	}
-	return registry.WriteFile(a.Heat, file.Bytes(), 0o644)
+	return workspace.WriteFile(a.Heat, file.Bytes(), 0o644)
 }
 
 // heatName gives a file name for the map of an input: its last part, at most 100 bytes of it, and what tells it from others of

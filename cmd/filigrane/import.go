@@ -13,7 +13,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // importCmd is "filigrane import".
@@ -118,7 +118,7 @@ func (c *importCmd) Run(s *session) error {
 }
 
 // place gives the folder to walk and the root it belongs to, both absolute and without links.
-func (c *importCmd) place(ws *registry.Registry) (dir, root string, err error) {
+func (c *importCmd) place(ws *workspace.Workspace) (dir, root string, err error) {
 	abs, err := filepath.Abs(c.Dir)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(abs)
@@ -140,9 +140,9 @@ func (c *importCmd) place(ws *registry.Registry) (dir, root string, err error) {
 }
 
 // ownPaths lists what below a folder of masters is not a master: the workspace's own files and deliveries.
-func ownPaths(ws *registry.Registry) map[string]bool {
+func ownPaths(ws *workspace.Workspace) map[string]bool {
 	own := map[string]bool{}
-	for _, name := range registry.OwnNames() {
+	for _, name := range workspace.OwnNames() {
 		own[filepath.Join(realPath(ws.Dir()), name)] = true
 	}
 	if ds, err := ws.Deliveries(); err == nil {
@@ -167,7 +167,7 @@ func realPath(p string) string {
 }
 
 // readAll reads what is new or changed, several files at once, and saves what is known every now and then.
-func (c *importCmd) readAll(s *session, ws *registry.Registry, root string, files []found, m *merger) error {
+func (c *importCmd) readAll(s *session, ws *workspace.Workspace, root string, files []found, m *merger) error {
 	todo := m.todo(files)
 	bar := s.progress("reading pictures", len(todo))
 	defer bar.done()
@@ -191,7 +191,7 @@ func (c *importCmd) readAll(s *session, ws *registry.Registry, root string, file
 }
 
 // finish saves, joins the table and prints the report.
-func (c *importCmd) finish(s *session, ws *registry.Registry, root string, m *merger) error {
+func (c *importCmd) finish(s *session, ws *workspace.Workspace, root string, m *merger) error {
 	records := m.records(true)
 	c.refusals = append(c.refusals, m.refusals...)
 	sort.Slice(c.refusals, func(i, k int) bool { return c.refusals[i].File < c.refusals[k].File })
@@ -265,7 +265,7 @@ func reserved(w concepts.Work) bool {
 // result is what reading one file gave: a record or an error.
 type result struct {
 	file   found
-	record registry.Record
+	record workspace.Record
 	err    error
 }
 
@@ -281,7 +281,7 @@ func readWork(f found) result {
 	}
 	sum := sha256.Sum256(data)
 	tags, b := p.Tags(), p.Image.Bounds()
-	rec := registry.Record{ID: concepts.NewWorkID(sum), Path: f.rel, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Modified: f.modified,
+	rec := workspace.Record{ID: concepts.NewWorkID(sum), Path: f.rel, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Modified: f.modified,
 		Width: b.Dx(), Height: b.Dy(), Format: string(p.Format), Title: tags.Title, Creator: tags.Creator, Keywords: tags.Keywords, RightsHolder: tags.RightsHolder}
 	for _, c := range []concepts.Column{{Name: "copyright", Value: tags.Copyright}, {Name: dataMining, Value: tags.DataMining}, {Name: "usage_terms", Value: tags.UsageTerms}} {
 		if c.Value != "" {

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // initCmd is "filigrane init".
@@ -26,7 +26,7 @@ Example: filigrane init bank --bank "Example Bank"`
 // Run makes the workspace and prints what was made.
 func (c *initCmd) Run(s *session) error {
 	bank := norm.NFC.String(c.Bank)
-	if err := registry.CheckBank(bank); err != nil {
+	if err := workspace.CheckBank(bank); err != nil {
 		return inputError{err}
 	}
 	key, source, err := s.outsideKey()
@@ -36,20 +36,20 @@ func (c *initCmd) Run(s *session) error {
 	var text []byte
 	sealed := false
 	if source == "" {
-		key, source = registry.NewMasterKey(), fromFile
+		key, source = workspace.NewMasterKey(), fromFile
 		pass, err := c.passphrase(s)
 		if err != nil {
 			return err
 		}
 		if sealed = pass != nil; sealed {
-			text = registry.SealKey(key, pass)
+			text = workspace.SealKey(key, pass)
 		} else {
-			text = registry.PlainKey(key)
+			text = workspace.PlainKey(key)
 		}
 	} else if c.Seal {
 		return badInput("--seal is for a key in the workspace, but the key comes from %s", source)
 	}
-	ws, err := registry.Init(c.Dir, bank, key.Fingerprint(), text)
+	ws, err := workspace.Init(c.Dir, bank, key.Fingerprint(), text)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
 
@@ -46,7 +46,7 @@ func (fingerprintCmd) Help() string {
 // Run prints the fingerprint of the key in use beside the workspace's.
 func (fingerprintCmd) Run(s *session) error {
 	ws, wsErr := s.workspace()
-	if wsErr != nil && registry.KindOf(wsErr) != registry.KindNoWorkspace {
+	if wsErr != nil && workspace.KindOf(wsErr) != workspace.KindNoWorkspace {
 		return wsErr
 	}
 	key, source, err := s.key(ws)
@@ -75,7 +75,7 @@ const (
 
 // key gives the master key in use and where it came from. ws may be nil: then only a variable or a command
 // can give it.
-func (s *session) key(ws *registry.Registry) (mark.Key, string, error) {
+func (s *session) key(ws *workspace.Workspace) (mark.Key, string, error) {
 	key, source, err := s.outsideKey()
 	if err != nil || source != "" {
 		return key, source, err
@@ -94,7 +94,7 @@ func (s *session) outsideKey() (key mark.Key, source string, err error) {
 	case set && text != "" && s.KeyCommand != "":
 		return key, "", badInput("two master keys: FILIGRANE_KEY is set and --key-command is given; remove one")
 	case set && text != "":
-		key, err = registry.ParseHexKey(text)
+		key, err = workspace.ParseHexKey(text)
 		if err != nil {
 			return key, "", badInput("FILIGRANE_KEY: %w", err)
 		}
@@ -122,7 +122,7 @@ func (s *session) commandKey() (mark.Key, error) {
 	if err := cmd.Run(); err != nil {
 		return mark.Key{}, badInput("--key-command failed: %w", err)
 	}
-	key, err := registry.ParseHexKey(out.String())
+	key, err := workspace.ParseHexKey(out.String())
 	if err != nil {
 		return mark.Key{}, badInput("--key-command: %w", err)
 	}
@@ -131,7 +131,7 @@ func (s *session) commandKey() (mark.Key, error) {
 
 // embeddingKey is key for verbs that make marks: a key other than the workspace's would make marks that
 // nobody finds again, so it is refused.
-func (s *session) embeddingKey(ws *registry.Registry) (mark.Key, error) {
+func (s *session) embeddingKey(ws *workspace.Workspace) (mark.Key, error) {
 	key, source, err := s.key(ws)
 	if err != nil {
 		return key, err
@@ -143,7 +143,7 @@ func (s *session) embeddingKey(ws *registry.Registry) (mark.Key, error) {
 }
 
 // detectingKey is key for detection, where a wrong key is allowed and finds nothing.
-func (s *session) detectingKey(ws *registry.Registry) (mark.Key, error) {
+func (s *session) detectingKey(ws *workspace.Workspace) (mark.Key, error) {
 	key, source, err := s.key(ws)
 	if err == nil && ws != nil && key.Fingerprint() != ws.KeyFingerprint() {
 		s.note("the key of %s (%s) is not this workspace's (%s); its marks cannot be found with it", source, key.Fingerprint(), ws.KeyFingerprint())

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 const photos = "../../testdata/photos"
@@ -446,7 +446,7 @@ func TestReserved(t *testing.T) {
 func TestTwoWriters(t *testing.T) {
 	sh, dir := newShell(t), copyPhotos(t, few[0])
 	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "B")
-	ws, err := registry.Open(sh.env["FILIGRANE_WORKSPACE"])
+	ws, err := workspace.Open(sh.env["FILIGRANE_WORKSPACE"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -508,7 +508,7 @@ func TestDelivery(t *testing.T) {
 	}
 	sh.must(2, append(deliver, "--epoch", "2")...)
 	sh.must(2, "deliver", "-c", "spring", "-o", masters, "--licence", "acme")
-	if ws, err := registry.Open(sh.env["FILIGRANE_WORKSPACE"]); err != nil {
+	if ws, err := workspace.Open(sh.env["FILIGRANE_WORKSPACE"]); err != nil {
 		t.Error(err)
 	} else if ds, err := ws.Deliveries(); err != nil || len(ds) != 1 {
 		t.Errorf("refused deliveries are kept: %v %v", ds, err)

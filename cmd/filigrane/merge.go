@@ -5,17 +5,17 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // merger brings the records of earlier imports up to date with what is found now. A work is its bytes: the same
 // bytes at another path have moved, other bytes at the same path are another work.
 type merger struct {
-	old      map[string]registry.Record // by path
-	oldPath  map[string]string          // by hash
+	old      map[string]workspace.Record // by path
+	oldPath  map[string]string           // by hash
 	inScope  func(rel string) bool
 	checksum bool
-	kept     map[string]registry.Record // not read again, by path
+	kept     map[string]workspace.Record // not read again, by path
 	results  []result
 	seen     map[string]bool // paths found now
 
@@ -24,8 +24,8 @@ type merger struct {
 	refusals                         []refusalJSON
 }
 
-func newMerger(old []registry.Record, inScope func(string) bool, checksum bool) *merger {
-	m := &merger{old: map[string]registry.Record{}, oldPath: map[string]string{}, inScope: inScope, checksum: checksum, kept: map[string]registry.Record{}, seen: map[string]bool{}}
+func newMerger(old []workspace.Record, inScope func(string) bool, checksum bool) *merger {
+	m := &merger{old: map[string]workspace.Record{}, oldPath: map[string]string{}, inScope: inScope, checksum: checksum, kept: map[string]workspace.Record{}, seen: map[string]bool{}}
 	for _, r := range old {
 		m.old[r.Path] = r
 		m.oldPath[r.SHA256] = r.Path
@@ -56,7 +56,7 @@ func (m *merger) take(r result) { m.results = append(m.results, r) }
 
 // records gives all records as they are now. With last the counts, refusals and missing works are settled
 // too; before that nothing is called missing and files not read yet keep their old record.
-func (m *merger) records(last bool) []registry.Record {
+func (m *merger) records(last bool) []workspace.Record {
 	sort.Slice(m.results, func(i, k int) bool { return m.results[i].file.rel < m.results[k].file.rel })
 	n := newMerge(m, last)
 	for _, r := range m.results { // files that are what they were have the first claim on their bytes
@@ -70,7 +70,7 @@ func (m *merger) records(last bool) []registry.Record {
 		}
 	}
 	n.rest()
-	var all []registry.Record
+	var all []workspace.Record
 	for _, r := range n.byPath {
 		all = append(all, r)
 	}
@@ -82,20 +82,20 @@ func (m *merger) records(last bool) []registry.Record {
 type merge struct {
 	*merger
 	last   bool
-	byPath map[string]registry.Record
+	byPath map[string]workspace.Record
 	byHash map[string]string // hash to path, of files that are there
 	byNFC  map[string]string // path in Unicode NFC to path
 }
 
 func newMerge(m *merger, last bool) *merge {
-	n := &merge{merger: m, last: last, byPath: map[string]registry.Record{}, byHash: map[string]string{}, byNFC: map[string]string{}}
+	n := &merge{merger: m, last: last, byPath: map[string]workspace.Record{}, byHash: map[string]string{}, byNFC: map[string]string{}}
 	for _, r := range m.kept {
 		n.put(r)
 	}
 	return n
 }
 
-func (n *merge) put(r registry.Record) {
+func (n *merge) put(r workspace.Record) {
 	n.byPath[r.Path] = r
 	n.byNFC[norm.NFC.String(r.Path)] = r.Path
 	if !r.Missing {
@@ -104,7 +104,7 @@ func (n *merge) put(r registry.Record) {
 }
 
 // same keeps a file whose bytes are what they were.
-func (n *merge) same(r result, before registry.Record) {
+func (n *merge) same(r result, before workspace.Record) {
 	r.record.Visual = before.Visual
 	if n.last {
 		if before.Missing {
@@ -150,7 +150,7 @@ func (n *merge) refuse(r refusalJSON) {
 }
 
 // movedFrom gives the path at which the same bytes were before and are no more.
-func (n *merge) movedFrom(rec registry.Record) string {
+func (n *merge) movedFrom(rec workspace.Record) string {
 	p, ok := n.oldPath[rec.SHA256]
 	if ok && p != rec.Path && n.inScope(p) && !n.seen[p] {
 		return p

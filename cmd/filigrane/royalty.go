@@ -17,7 +17,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/detect"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 	"github.com/filigrane/filigrane/royalty"
 )
@@ -156,7 +156,7 @@ func (c *splitCmd) Run(s *session) error {
 			return err
 		}
 		out := splitReport(d, table, sum)
-		out.Catalogue, out.Copies = registry.Ref{Name: content.Name, Version: content.Version}.String(), sample.copies
+		out.Catalogue, out.Copies = workspace.Ref{Name: content.Name, Version: content.Version}.String(), sample.copies
 		if err := s.emit(out); err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ type sample struct {
 
 // sample reads the lines of detect. Lines of errors and skipped files are no outputs and are counted aloud;
 // concepts that the catalogue does not have are left out aloud too.
-func (c *splitCmd) sample(s *session, cat *registry.Catalogue) (*sample, error) {
+func (c *splitCmd) sample(s *session, cat *workspace.Catalogue) (*sample, error) {
 	lines, err := readDetections(s, c.Detections)
 	if err != nil {
 		return nil, err
@@ -298,7 +298,7 @@ func ownerOf(w concepts.Work) string {
 
 // conceptOwners gives every concept of a catalogue its owner: that of all its works, or "" where they have
 // several, so that the concept stands for itself.
-func conceptOwners(cat *registry.Catalogue) map[string]string {
+func conceptOwners(cat *workspace.Catalogue) map[string]string {
 	owners := map[string]string{}
 	for _, c := range cat.Catalogue().Concepts {
 		owner := ""
@@ -317,7 +317,7 @@ func conceptOwners(cat *registry.Catalogue) map[string]string {
 }
 
 // holdings counts works by owner and concepts.
-func holdings(cat *registry.Catalogue) []royalty.Holding {
+func holdings(cat *workspace.Catalogue) []royalty.Holding {
 	count := map[string]*royalty.Holding{}
 	for _, w := range cat.Catalogue().Works {
 		h := royalty.Holding{Owner: ownerOf(w)}
@@ -344,7 +344,7 @@ func holdings(cat *registry.Catalogue) []royalty.Holding {
 }
 
 // ownership gives who is paid for every owner: the table's payees, else the owner.
-func (c *splitCmd) ownership(cat *registry.Catalogue) ([]royalty.Ownership, error) {
+func (c *splitCmd) ownership(cat *workspace.Catalogue) ([]royalty.Ownership, error) {
 	shares := map[string][]royalty.Share{}
 	if c.Ownership != "" {
 		data, err := os.ReadFile(c.Ownership)

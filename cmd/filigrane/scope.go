@@ -7,16 +7,16 @@ import (
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/detect"
-	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
 )
 
 // scope is one delivery that detection looks for.
 type scope struct {
-	registry.Delivery
+	workspace.Delivery
 	reader *detect.Reader
 	names  names
 }
@@ -46,7 +46,7 @@ func (n names) work(number int) workName { return n.works[number] }
 // open finds the deliveries in scope and makes their readers.
 func (d *detector) open() error {
 	ws, err := d.workspace()
-	if err != nil && (registry.KindOf(err) != registry.KindNoWorkspace || len(d.cmd.Delivery) == 0) {
+	if err != nil && (workspace.KindOf(err) != workspace.KindNoWorkspace || len(d.cmd.Delivery) == 0) {
 		return err
 	}
 	key, err := d.detectingKey(ws)
@@ -73,7 +73,7 @@ func (d *detector) open() error {
 
 // named takes the deliveries of --delivery.
 func (d *detector) named() error {
-	seen := map[registry.Delivery]bool{}
+	seen := map[workspace.Delivery]bool{}
 	for _, folder := range d.cmd.Delivery {
 		sc, err := d.fromFolder(folder)
 		if err != nil {
@@ -90,12 +90,12 @@ func (d *detector) named() error {
 }
 
 // known takes every delivery of the workspace. Those under one path, read by one reader, are one.
-func (d *detector) known(ws *registry.Registry) error {
+func (d *detector) known(ws *workspace.Workspace) error {
 	all, err := ws.Deliveries()
 	if err != nil {
 		return err
 	}
-	seen := map[registry.Delivery]*scope{}
+	seen := map[workspace.Delivery]*scope{}
 	for _, known := range all {
 		key := known
 		key.Dir = ""
@@ -146,7 +146,7 @@ func (d *detector) fromFolder(folder string) (*scope, error) {
 		return nil, err
 	}
 	p := del.Parameters
-	sc := &scope{Delivery: registry.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}}
+	sc := &scope{Delivery: workspace.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}}
 	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}, codes: new(iscc.Index)}
 	for _, c := range del.Codebook.Concepts {
 		sc.names.concepts[c.Number] = named{c.Number, string(c.ID), c.Name}
@@ -173,7 +173,7 @@ func openExisting(folder string) (*dir.Store, error) {
 }
 
 // fromCatalogue takes names from the workspace, for pictures that were marked without a delivery.
-func (sc *scope) fromCatalogue(ws *registry.Registry) error {
+func (sc *scope) fromCatalogue(ws *workspace.Workspace) error {
 	book, err := ws.Codebook()
 	if err != nil {
 		return err
@@ -187,12 +187,12 @@ func (sc *scope) fromCatalogue(ws *registry.Registry) error {
 		id, _ := book.WorkName(n)
 		sc.names.works[n] = workName{id: string(id)}
 	}
-	ref, err := registry.ParseRef(sc.Path.Catalogue)
+	ref, err := workspace.ParseRef(sc.Path.Catalogue)
 	if err != nil || sc.Path.Catalogue == noCatalogue {
 		return nil
 	}
 	cat, err := ws.Catalogue(ref)
-	if registry.KindOf(err) == registry.KindUnknown {
+	if workspace.KindOf(err) == workspace.KindUnknown {
 		return nil
 	}
 	if err != nil {

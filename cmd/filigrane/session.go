@@ -12,7 +12,7 @@ import (
 	"syscall"
 
 	"github.com/filigrane/filigrane/internal/raster"
-	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // Exit codes.
@@ -41,7 +41,7 @@ func badInput(format string, args ...any) error { return inputError{fmt.Errorf(f
 // codeOf gives the exit code of a verb's error.
 func codeOf(err error) int {
 	var in inputError
-	var reg *registry.Error
+	var reg *workspace.Error
 	var pic *raster.Error
 	var path *fs.PathError
 	switch {
@@ -99,10 +99,10 @@ func (s *session) note(format string, args ...any) {
 }
 
 // workspace opens the workspace for reading.
-func (s *session) workspace() (*registry.Registry, error) { return registry.Find(s.Workspace) }
+func (s *session) workspace() (*workspace.Workspace, error) { return workspace.Find(s.Workspace) }
 
 // locked opens the workspace for writing.
-func (s *session) locked() (*registry.Registry, func(), error) {
+func (s *session) locked() (*workspace.Workspace, func(), error) {
 	r, err := s.workspace()
 	if err != nil {
 		return nil, nil, err

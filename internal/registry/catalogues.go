@@ -1,282 +1,316 @@
 package registry
 
 import (
-	"bytes"
-	"crypto/sha256"
+	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"regexp"
-	"sort"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 )
 
-// Ref names a catalogue at a version: "spring@3".
-type Ref struct {
-	Name    string
-	Version int // 0 means the latest
+// CatalogueVersion is a frozen catalogue: what a licence binds.
+type CatalogueVersion struct {
+	Ref
+	Frozen                       time.Time
+	Works, Concepts, Memberships int64
+	// Hash is what concepts.Frozen.Hash gives for the same content.
+	Hash [32]byte
 }
 
-var catalogueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+// CatalogueWork is a work as a version of a catalogue has it, with its concepts, sorted.
+type CatalogueWork struct {
+	concepts.Work
+	Concepts []concepts.ConceptID
+}
 
-// ParseRef reads NAME or NAME@VERSION.
-func ParseRef(text string) (Ref, error) {
-	name, version, has := strings.Cut(text, "@")
-	ref := Ref{Name: name}
-	ok := catalogueName.MatchString(name)
-	if has {
-		n, err := strconv.Atoi(version)
-		ok = ok && err == nil && n >= 1 && strconv.Itoa(n) == version
-		ref.Version = n
+var (
+	cataloguesTable = &table{name: "catalogues", cols: columns("n i, tenant i, name t"), order: []string{"n"},
+		fixed: []string{"tenant"}, key: []string{"name"}, lookup: "name", keep: []string{"n"}}
+	versionsTable = &table{name: "catalogue_versions", cols: columns("catalogue i, version i, frozen i, works i, concepts i, memberships i, hash b"),
+		order: []string{"catalogue", "version"}}
+	catalogueWorksTable = &table{name: "catalogue_works", cols: columns("catalogue i, from_version i, to_version i, work t, concepts t, body b"),
+		order: []string{"catalogue", "work", "from_version"}}
+	catalogueConceptsTable = &table{name: "catalogue_concepts", cols: columns("catalogue i, from_version i, to_version i, concept t, body b"),
+		order: []string{"catalogue", "concept", "from_version"}}
+	catalogueMembersTable = &table{name: "catalogue_members", cols: columns("catalogue i, from_version i, to_version i, work t, concept t, body b"),
+		order: []string{"catalogue", "work", "concept", "from_version"}}
+)
+
+// open is the to_version of rows that nothing has replaced.
+const open = 1<<31 - 1
+
+const versionQuery = "SELECT v.catalogue, c.name, v.version, v.frozen, v.works, v.concepts, v.memberships, v.hash FROM catalogues c JOIN catalogue_versions v ON v.catalogue = c.n"
+
+var (
+	catalogueNumber  = lookup("catalogue by name", "SELECT n FROM catalogues WHERE tenant = $1 AND name = $2", int64(1), "cat000100")
+	catalogueLatest  = lookup("latest version", "SELECT coalesce(max(version), 0) FROM catalogue_versions WHERE catalogue = $1", int64(100))
+	versionByRef     = lookup("catalogue version", versionQuery+" WHERE c.tenant = $1 AND c.name = $2 AND v.version = $3", int64(1), "cat000100", int64(1))
+	versionsByName   = paged("catalogue versions", "si", versionQuery+" WHERE c.tenant = $1 AND c.name >= $2 AND (c.name, v.version) > ($2, $3) ORDER BY c.name, v.version", int64(1))
+	catalogueContent = paged("works of a catalogue version", "s",
+		"SELECT work, concepts, body FROM catalogue_works WHERE catalogue = $1 AND from_version <= $2 AND to_version > $2 AND work > $3 ORDER BY work", int64(1), int64(1))
+	conceptsContent = paged("concepts of a catalogue version", "s",
+		"SELECT concept, body FROM catalogue_concepts WHERE catalogue = $1 AND from_version <= $2 AND to_version > $2 AND concept > $3 ORDER BY concept", int64(1), int64(1))
+	membersContent = paged("memberships of a catalogue version", "ss",
+		"SELECT work, concept, body FROM catalogue_members WHERE catalogue = $1 AND from_version <= $2 AND to_version > $2 AND (work, concept) > ($3, $4) ORDER BY work, concept", int64(1), int64(1))
+	// A work that came or changed after version $2 and is in version $3, if it was not the same in $2 already.
+	catalogueNews = paged("works new in a catalogue version", "is", "SELECT w.from_version, w.work, w.concepts, w.body, CASE WHEN o.work IS NULL THEN 1 ELSE 0 END"+
+		" FROM catalogue_works w LEFT JOIN catalogue_works o ON o.catalogue = w.catalogue AND o.work = w.work AND o.from_version <= $2 AND o.to_version > $2"+
+		" WHERE w.catalogue = $1 AND (w.from_version, w.work) > ($4, $5) AND w.from_version <= $3 AND w.to_version > $3"+
+		" AND (o.work IS NULL OR o.body <> w.body OR o.concepts <> w.concepts) ORDER BY w.from_version, w.work", int64(1), int64(1), int64(2))
+	catalogueGone = paged("works gone from a catalogue version", "is", "SELECT w.to_version, w.work"+
+		" FROM catalogue_works w WHERE w.catalogue = $1 AND (w.to_version, w.work) > ($4, $5) AND w.to_version <= $3 AND w.from_version <= $2"+
+		" AND NOT EXISTS (SELECT 1 FROM catalogue_works o WHERE o.catalogue = w.catalogue AND o.work = w.work AND o.from_version <= $3 AND o.to_version > $3)"+
+		" ORDER BY w.to_version, w.work", int64(1), int64(1), int64(2))
+)
+
+type numberedVersion struct {
+	CatalogueVersion
+	n int64
+}
+
+func scanVersion(r rows) (v numberedVersion, err error) {
+	var version, frozen int64
+	var hash []byte
+	err = r.Scan(&v.n, &v.Name, &version, &frozen, &v.Works, &v.Concepts, &v.Memberships, &hash)
+	v.Version, v.Frozen = int(version), at(frozen)
+	copy(v.Hash[:], hash)
+	return v, err
+}
+
+func catalogueVersion(ctx context.Context, q querier, tenant int64, ref Ref) (v numberedVersion, err error) {
+	found := false
+	if checkID("catalogue", ref.Name) == nil && ref.Version > 0 && ref.Version < open {
+		err = each(ctx, q, versionByRef.text, []any{tenant, ref.Name, int64(ref.Version)}, func(r rows) error {
+			found = true
+			v, err = scanVersion(r)
+			return err
+		})
 	}
-	if !ok {
-		return Ref{}, fmt.Errorf("catalogue %q: give NAME or NAME@VERSION, the name of letters, digits, '.', '_' and '-', the version from 1", text)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: catalogue %.140q", ErrNotFound, ref.String())
 	}
-	return ref, nil
+	return v, err
 }
 
-// String is the inverse of ParseRef.
-func (r Ref) String() string {
-	if r.Version == 0 {
-		return r.Name
-	}
-	return r.Name + "@" + strconv.Itoa(r.Version)
-}
-
-// Catalogue is a frozen catalogue with the story of its grouping: what was asked for and what was left over.
-type Catalogue struct {
-	*concepts.Frozen
-	Grouping Story
-}
-
-// Story says how a catalogue came about.
-type Story struct {
-	Rules       []string             `json:"rules"`
-	MinWorks    int                  `json:"min_works"`
-	MaxConcepts int                  `json:"max_concepts"`
-	Seed        string               `json:"seed"`
-	Remainders  []concepts.Remainder `json:"remainders"`
-	Dropped     []concepts.Dropped   `json:"dropped"`
-	Ungrouped   []concepts.Ungrouped `json:"ungrouped"`
-}
-
-const catalogueFormat = "filigrane catalogue file v1"
-
-// catalogueText is the content of a catalogue file. Hash is that of the frozen catalogue: a file that was
-// changed no longer has it. Codebook is what the codebook began with at that time, and always will.
-type catalogueText struct {
-	Format    string             `json:"format"`
-	Hash      string             `json:"hash"`
-	Codebook  prefix             `json:"codebook"`
-	Catalogue concepts.Catalogue `json:"catalogue"`
-	Grouping  Story              `json:"grouping"`
-}
-
-// prefix names the first bytes of a file.
-type prefix struct {
-	Bytes  int    `json:"bytes"`
-	SHA256 string `json:"sha256"`
-}
-
-func prefixOf(text []byte) prefix {
-	h := sha256.Sum256(text)
-	return prefix{len(text), hex.EncodeToString(h[:])}
-}
-
-// Catalogues lists the catalogues by name and version.
-func (r *Registry) Catalogues() ([]Ref, error) {
-	entries, err := os.ReadDir(r.path(catalogueDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var refs []Ref
-	for _, e := range entries {
-		base, isJSON := strings.CutSuffix(e.Name(), ".json")
-		ref, err := ParseRef(base)
-		if !isJSON || err != nil || ref.Version == 0 {
-			continue // not ours
-		}
-		refs = append(refs, ref)
-	}
-	sort.Slice(refs, func(i, k int) bool {
-		if refs[i].Name != refs[k].Name {
-			return refs[i].Name < refs[k].Name
-		}
-		return refs[i].Version < refs[k].Version
+// CatalogueVersion gives what is known of one version. ErrNotFound.
+func (r *Registry) CatalogueVersion(ctx context.Context, s Scope, ref Ref) (v CatalogueVersion, err error) {
+	err = r.read(ctx, s, "CatalogueVersion", func(q querier, tenant int64) error {
+		found, err := catalogueVersion(ctx, q, tenant, ref)
+		v = found.CatalogueVersion
+		return err
 	})
-	return refs, nil
+	return v, err
 }
 
-// Resolve completes a reference: no version means the latest; no name at all means the only catalogue there
-// is. What is not there is KindUnknown.
-func (r *Registry) Resolve(ref Ref) (Ref, error) {
-	refs, err := r.Catalogues()
-	if err != nil {
-		return Ref{}, err
-	}
-	if ref.Name == "" {
-		names := map[string]bool{}
-		for _, c := range refs {
-			names[c.Name] = true
-			ref.Name = c.Name
-		}
-		switch {
-		case len(names) == 0:
-			return Ref{}, &Error{Kind: KindUnknown, Path: r.dir, Problem: "the workspace has no catalogue", Remedy: "make one with 'filigrane concepts --by folder'"}
-		case len(names) > 1:
-			return Ref{}, &Error{Kind: KindUnknown, Path: r.dir, Problem: "the workspace has several catalogues", Remedy: "choose one with --catalogue: " + join(refs)}
-		}
-	}
-	found := Ref{}
-	for _, c := range refs {
-		if c.Name == ref.Name && (ref.Version == 0 || c.Version == ref.Version) {
-			found = c
-		}
-	}
-	if found.Name == "" {
-		remedy := "make one with 'filigrane concepts --by folder'"
-		if len(refs) > 0 {
-			remedy = "there is: " + join(refs)
-		}
-		return Ref{}, &Error{Kind: KindUnknown, Path: r.dir, Problem: "no catalogue " + ref.String(), Remedy: remedy}
-	}
-	return found, nil
+// Catalogues lists all versions of all catalogues by name and version.
+func (r *Registry) Catalogues(ctx context.Context, s Scope, p Page) (l List[CatalogueVersion], err error) {
+	err = r.read(ctx, s, "Catalogues", func(q querier, tenant int64) error {
+		l, err = list(ctx, q, versionsByName, []any{tenant}, p, func(r rows) (CatalogueVersion, []any, error) {
+			v, err := scanVersion(r)
+			return v.CatalogueVersion, []any{v.Name, int64(v.Version)}, err
+		})
+		return err
+	})
+	return l, err
 }
 
-func join(refs []Ref) string {
-	var names []string
-	for _, c := range refs {
-		names = append(names, c.String())
-	}
-	return strings.Join(names, ", ")
+// inVersion runs a call that lists something of a version.
+func inVersion[T any](ctx context.Context, r *Registry, s Scope, call string, ref Ref, p Page, st *statement, scan func(rows) (T, []any, error)) (l List[T], err error) {
+	err = r.read(ctx, s, call, func(q querier, tenant int64) error {
+		v, err := catalogueVersion(ctx, q, tenant, ref)
+		if err != nil {
+			return err
+		}
+		l, err = list(ctx, q, st, []any{v.n, int64(ref.Version)}, p, scan)
+		return err
+	})
+	return l, err
 }
 
-// Catalogue reads a catalogue and checks it against its hash, and the codebook against what it was when the
-// catalogue was frozen.
-func (r *Registry) Catalogue(ref Ref) (*Catalogue, error) {
-	ref, err := r.Resolve(ref)
+func scanCatalogueWork(r rows) (CatalogueWork, []any, error) {
+	var id, names string
+	var body []byte
+	if err := r.Scan(&id, &names, &body); err != nil {
+		return CatalogueWork{}, nil, err
+	}
+	w, err := catalogueWork(names, body)
+	return w, []any{id}, err
+}
+
+func catalogueWork(names string, body []byte) (w CatalogueWork, err error) {
+	for name := range strings.FieldsSeq(names) {
+		w.Concepts = append(w.Concepts, concepts.ConceptID(name))
+	}
+	w.Work, err = parseWork(body)
+	return w, err
+}
+
+// CatalogueWorks lists the works of a version by id.
+func (r *Registry) CatalogueWorks(ctx context.Context, s Scope, ref Ref, p Page) (List[CatalogueWork], error) {
+	return inVersion(ctx, r, s, "CatalogueWorks", ref, p, catalogueContent, scanCatalogueWork)
+}
+
+// CatalogueConcepts lists the concepts of a version by id.
+func (r *Registry) CatalogueConcepts(ctx context.Context, s Scope, ref Ref, p Page) (List[concepts.Concept], error) {
+	return inVersion(ctx, r, s, "CatalogueConcepts", ref, p, conceptsContent, func(r rows) (c concepts.Concept, keys []any, err error) {
+		var id string
+		var body []byte
+		if err = r.Scan(&id, &body); err == nil {
+			c, err = parseConcept(body)
+		}
+		return c, []any{id}, err
+	})
+}
+
+// CatalogueMembers lists the memberships of a version by work and concept.
+func (r *Registry) CatalogueMembers(ctx context.Context, s Scope, ref Ref, p Page) (List[concepts.Membership], error) {
+	return inVersion(ctx, r, s, "CatalogueMembers", ref, p, membersContent, func(r rows) (m concepts.Membership, keys []any, err error) {
+		var work, concept string
+		var body []byte
+		if err = r.Scan(&work, &concept, &body); err == nil {
+			m, err = parseMember(body)
+		}
+		return m, []any{work, concept}, err
+	})
+}
+
+// WorkChange is a work of a newer version that an older one does not have, or not like this.
+type WorkChange struct {
+	CatalogueWork
+	// New says that the older version does not have the work at all.
+	New bool
+}
+
+// CatalogueDiff lists the works of version to that are not in version from < to, or differ there in content or
+// concepts: what an incremental delivery delivers.
+func (r *Registry) CatalogueDiff(ctx context.Context, s Scope, name string, from, to int, p Page) (l List[WorkChange], err error) {
+	return diff(ctx, r, s, "CatalogueDiff", name, from, to, p, catalogueNews, func(r rows) (c WorkChange, keys []any, err error) {
+		var version, isNew int64
+		var id, names string
+		var body []byte
+		if err = r.Scan(&version, &id, &names, &body, &isNew); err == nil {
+			c.New = isNew == 1
+			c.CatalogueWork, err = catalogueWork(names, body)
+		}
+		return c, []any{version, id}, err
+	})
+}
+
+// CatalogueGone lists the works of version from that are not in version to > from.
+func (r *Registry) CatalogueGone(ctx context.Context, s Scope, name string, from, to int, p Page) (List[concepts.WorkID], error) {
+	return diff(ctx, r, s, "CatalogueGone", name, from, to, p, catalogueGone, func(r rows) (id concepts.WorkID, keys []any, err error) {
+		var version int64
+		err = r.Scan(&version, &id)
+		return id, []any{version, string(id)}, err
+	})
+}
+
+func diff[T any](ctx context.Context, r *Registry, s Scope, call, name string, from, to int, p Page, st *statement, scan func(rows) (T, []any, error)) (l List[T], err error) {
+	if from >= to {
+		return l, fmt.Errorf("registry: from version %d to %d of a catalogue: name the older one first", from, to)
+	}
+	err = r.read(ctx, s, call, func(q querier, tenant int64) error {
+		older, err := catalogueVersion(ctx, q, tenant, Ref{name, from})
+		if err != nil {
+			return err
+		}
+		if _, err := catalogueVersion(ctx, q, tenant, Ref{name, to}); err != nil {
+			return err
+		}
+		if p.After == "" { // rows of later versions than from: after all works of from
+			p.After = st.cursor([]any{int64(from), "\x7f"})
+		}
+		l, err = list(ctx, q, st, []any{older.n, int64(from), int64(to)}, p, scan)
+		return err
+	})
+	return l, err
+}
+
+// CheckCatalogue reads a whole version and returns an error unless it still has its hash. Memory does not grow with it.
+func (r *Registry) CheckCatalogue(ctx context.Context, s Scope, ref Ref) error {
+	return r.read(ctx, s, "CheckCatalogue", func(q querier, tenant int64) error {
+		v, err := catalogueVersion(ctx, q, tenant, ref)
+		if err != nil {
+			return err
+		}
+		h := newHasher(ref, [3]int64{v.Works, v.Concepts, v.Memberships})
+		for i, st := range []*statement{catalogueContent, conceptsContent, membersContent} {
+			if err := h.begin(i); err != nil {
+				return err
+			}
+			keys := len(st.keys)
+			for after := ""; ; {
+				l, err := list(ctx, q, st, []any{v.n, int64(ref.Version)}, Page{after, MostPerPage}, func(r rows) (struct{}, []any, error) {
+					var a, b string
+					var body []byte
+					into := []any{&a, &b, &body}
+					if i == 1 { // concepts have no second text
+						into = []any{&a, &body}
+					}
+					err := r.Scan(into...)
+					h.write(body)
+					return struct{}{}, []any{a, b}[:keys], err
+				})
+				if err != nil {
+					return err
+				}
+				if after = l.Next; after == "" {
+					break
+				}
+			}
+		}
+		sum, err := h.sum()
+		if err == nil && sum != v.Hash {
+			err = errors.New("its content no longer has the hash " + hex.EncodeToString(v.Hash[:]))
+		}
+		if err != nil {
+			return fmt.Errorf("registry: catalogue %v: %w; restore the database from a backup", ref, err)
+		}
+		return nil
+	})
+}
+
+// LoadCatalogue reads a whole version into memory, as package concepts has it, and checks its hash: about 2 kB a work.
+func (r *Registry) LoadCatalogue(ctx context.Context, s Scope, ref Ref) (*concepts.Frozen, error) {
+	c := concepts.Catalogue{Name: ref.Name, Version: ref.Version}
+	v, err := r.CatalogueVersion(ctx, s, ref)
 	if err != nil {
 		return nil, err
 	}
-	name := r.path(catalogueDir + "/" + ref.String() + ".json")
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	var t catalogueText
-	if err := strictJSON(text, &t); err != nil {
-		return nil, corrupt(name, err)
-	}
-	if t.Format != catalogueFormat || t.Catalogue.Name != ref.Name || t.Catalogue.Version != ref.Version {
-		return nil, corrupt(name, fmt.Errorf("it says it is %q, %s@%d", t.Format, t.Catalogue.Name, t.Catalogue.Version))
-	}
-	f, err := t.Catalogue.Freeze()
-	if err != nil {
-		return nil, corrupt(name, err)
-	}
-	if h := f.Hash(); hex.EncodeToString(h[:]) != t.Hash {
-		return nil, corrupt(name, errors.New("its content does not have the hash it was frozen with"))
-	}
-	if err := r.checkCodebook(t.Codebook, ref); err != nil {
-		return nil, err
-	}
-	return &Catalogue{Frozen: f, Grouping: t.Grouping}, nil
-}
-
-// checkCodebook returns an error unless the codebook begins as it did when a catalogue was frozen.
-func (r *Registry) checkCodebook(was prefix, ref Ref) error {
-	book, err := r.Codebook()
-	if err != nil {
-		return err
-	}
-	text, err := book.MarshalText() // the bytes that were parsed
-	if err != nil {
-		return err
-	}
-	if was.Bytes < 0 || was.Bytes > len(text) || prefixOf(text[:was.Bytes]) != was {
-		return corrupt(r.path(codebookFile), fmt.Errorf("numbers that catalogue %v uses were changed or lost", ref))
-	}
-	return nil
-}
-
-// AddCatalogue writes a new catalogue and the codebook that numbers its concepts and works, the codebook
-// first. An existing version is never replaced. Needs the lock.
-func (r *Registry) AddCatalogue(c *Catalogue, book *concepts.Codebook) error {
-	cat := c.Catalogue()
-	ref := Ref{cat.Name, cat.Version}
-	if _, err := ParseRef(ref.String()); err != nil {
-		return &Error{Kind: KindUnknown, Problem: err.Error(), Err: err}
-	}
-	name := catalogueDir + "/" + ref.String() + ".json"
-	if _, err := os.Lstat(r.path(name)); err == nil {
-		return &Error{Kind: KindExists, Path: r.path(name), Problem: "the catalogue is frozen already", Remedy: "use the next version"}
-	}
-	for i := range cat.Works {
-		cat.Works[i].Visual = nil // derived from the bytes that sha256 names
-	}
-	numbers, err := book.MarshalText()
-	if err != nil {
-		return err
-	}
-	h := c.Hash()
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(catalogueText{catalogueFormat, hex.EncodeToString(h[:]), prefixOf(numbers), cat, c.Grouping}); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(r.path(catalogueDir), 0o777); err != nil {
-		return err
-	}
-	if err := r.SaveCodebook(book); err != nil {
-		return err
-	}
-	return r.write(name, b.Bytes(), 0o644)
-}
-
-// Codebook reads the codebook; an empty one if there is none yet.
-func (r *Registry) Codebook() (*concepts.Codebook, error) {
-	name := r.path(codebookFile)
-	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if refs, err := r.Catalogues(); err != nil || len(refs) > 0 {
-			return nil, &Error{Kind: KindCorrupt, Path: name, Problem: "the codebook is gone, but catalogues use its numbers", Remedy: "put it back from a backup or from a delivery's manifest", Err: err}
+	all := func(f func(p Page) (string, error)) {
+		for after, first := "", true; err == nil && (first || after != ""); first = false {
+			after, err = f(Page{after, MostPerPage})
 		}
-		return new(concepts.Codebook), nil
 	}
+	all(func(p Page) (string, error) {
+		l, err := r.CatalogueWorks(ctx, s, ref, p)
+		for _, w := range l.Items {
+			c.Works = append(c.Works, w.Work)
+		}
+		return l.Next, err
+	})
+	all(func(p Page) (string, error) {
+		l, err := r.CatalogueConcepts(ctx, s, ref, p)
+		c.Concepts = append(c.Concepts, l.Items...)
+		return l.Next, err
+	})
+	all(func(p Page) (string, error) {
+		l, err := r.CatalogueMembers(ctx, s, ref, p)
+		c.Memberships = append(c.Memberships, l.Items...)
+		return l.Next, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	b, err := concepts.ParseCodebook(text)
+	frozen, err := c.Freeze()
+	if err == nil && frozen.Hash() != v.Hash {
+		err = errors.New("its content no longer has the hash it was frozen with")
+	}
 	if err != nil {
-		return nil, corrupt(name, err)
+		return nil, fmt.Errorf("registry: catalogue %v: %w; restore the database from a backup", ref, err)
 	}
-	return b, nil
-}
-
-// SaveCodebook writes a codebook that extends the one there is; any other is refused, wrapping
-// concepts.ErrNotExtended. Needs the lock.
-func (r *Registry) SaveCodebook(b *concepts.Codebook) error {
-	old, err := r.Codebook()
-	if err != nil {
-		return err
-	}
-	if err := b.Extends(old); err != nil {
-		return err
-	}
-	text, err := b.MarshalText()
-	if err != nil {
-		return err
-	}
-	return r.write(codebookFile, text, 0o644)
+	return frozen, nil
 }

@@ -1,356 +1,201 @@
-// Package registry keeps what a bank's installation knows: works, catalogues, the codebook, deliveries and
-// the sealed master key.
-//
-// For now it is a workspace directory; a database will stand behind the same names.
-//
-//	filigrane.json           bank, fingerprint of the master key, where the masters lie
-//	master.key               the master key, mode 0600, sealed where a passphrase is in use; may be kept elsewhere
-//	works.jsonl              one line per work as found in its file, after a header line with their number
-//	metadata.csv             the bank's own table, as given last
-//	catalogues/NAME@V.json   frozen catalogues with the story of their grouping; never rewritten
-//	codebook                 concept and work numbers, the text form of concepts.Codebook; only ever extended
-//	deliveries.json          the paths under which marks were made, so that detection knows what to look for
-//	lock                     held by the one process that writes
-//
-// # Contract
-//
-// Durability: every write goes to a temporary file that is synced, renamed over the old one and followed by a
-// sync of the directory. A process killed at any moment leaves the old or the new content of each file, never
-// half of one; [Registry.Lock] sweeps up temporary files of the dead. Where two files change together the
-// order is: codebook before the catalogue that uses its numbers, delivery before the first marked byte. So a
-// crash in between leaves numbers that nothing uses, or a delivery without files; both are harmless.
-//
-// Concurrency: any number of readers, at any time, without a lock, each file consistent in itself. Writers
-// hold the lock from reading what they change until it is written; a second writer is refused with
-// [KindLocked] and the name of the first. The lock dies with its process.
-//
-// May run twice: every write, given the same content, leaves the same bytes.
-//
-// Trust: whoever can write here can regroup works, hide them and make detection look in vain, but cannot
-// read the master key when it is sealed, and cannot forge evidence: hashes are in the log and whatever proves
-// something can be derived again without this directory. Whoever can read master.key unsealed can forge and
-// erase every mark of the bank.
-//
-// Every error that is about the content of a workspace is an [*Error] that says what to do.
 package registry
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
+	"net/url"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+	"sync"
+	"time"
 
-	"golang.org/x/text/unicode/norm"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// Kind is the machine-readable reason of an [Error].
-type Kind string
+// Busy is how long a writer on SQLite waits for another one before it gives up.
+const Busy = 30 * time.Second
 
-// The kinds of errors.
-const (
-	KindNoWorkspace Kind = "no_workspace" // the directory is none
-	KindExists      Kind = "exists"       // what should be made is there already
-	KindLocked      Kind = "locked"       // another process writes
-	KindCorrupt     Kind = "corrupt"      // a file is not what this package wrote
-	KindNewer       Kind = "newer"        // written by a later version
-	KindKey         Kind = "key"          // no usable master key
-	KindUnknown     Kind = "unknown"      // a name that the workspace does not hold
-)
-
-// Error is an error about a workspace. Problem says what is wrong and Remedy what to do, in a line each,
-// for the person at the terminal.
-type Error struct {
-	Kind    Kind
-	Path    string // the file or directory concerned
-	Problem string
-	Remedy  string
-	Err     error // the cause, may be nil
+// Registry is an open database. Close it. The package comment says what its methods promise.
+type Registry struct {
+	pool           *pgxpool.Pool // PostgreSQL
+	writer, reader *sql.DB       // SQLite: one connection that writes, several that read
+	statements     *cache        // of reader
+	path           string        // SQLite's file
+	bound          *tx           // inside InTx
+	numbers        *sync.Map     // tenant's id -> number; these never change
 }
 
-// Error gives path, problem and remedy in one line.
-func (e *Error) Error() string {
-	text := e.Problem
-	if e.Path != "" {
-		text = e.Path + ": " + text
+// Open opens a database and brings its schema up to date. where is "postgres://USER@HOST/DATABASE?..." or any other
+// form of libpq's addresses that begins with postgres:// or postgresql://, or else the path of a SQLite file, which is
+// made if it is not there (its folder is not). A database of a newer program is left alone: ErrNewer.
+func Open(ctx context.Context, where string) (*Registry, error) {
+	r := &Registry{numbers: new(sync.Map)}
+	var err error
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+		r.pool, err = openPool(ctx, where)
+	} else {
+		err = r.openFile(where)
 	}
-	if e.Remedy != "" {
-		text += "; " + e.Remedy
-	}
-	return text
-}
-
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// KindOf gives the kind of err, or "" if err is not from this package.
-func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Kind
-	}
-	return ""
-}
-
-func corrupt(path string, err error) error {
-	return &Error{Kind: KindCorrupt, Path: path, Problem: "damaged or edited by hand: " + err.Error(),
-		Remedy: "put back a copy from a backup; nothing was changed", Err: err}
-}
-
-// Names of the files of a workspace.
-const (
-	configFile     = "filigrane.json"
-	keyFile        = "master.key"
-	worksFile      = "works.jsonl"
-	tableFile      = "metadata.csv"
-	codebookFile   = "codebook"
-	deliveriesFile = "deliveries.json"
-	catalogueDir   = "catalogues"
-	lockFile       = "lock"
-)
-
-// OwnNames lists the names that belong to a workspace in its directory, so that an import of the same
-// directory leaves them alone.
-func OwnNames() []string {
-	return []string{configFile, keyFile, worksFile, tableFile, codebookFile, deliveriesFile, catalogueDir, lockFile}
-}
-
-// Config is the content of filigrane.json.
-type Config struct {
-	Format string `json:"format"`
-	// Bank is the first element of every delivery's key path.
-	Bank string `json:"bank"`
-	// KeyFingerprint is mark.Key.Fingerprint of the master key; public.
-	KeyFingerprint string `json:"key_fingerprint"`
-	// Root is the absolute path of the directory that holds the masters; "" before the first import.
-	Root string `json:"root,omitempty"`
-}
-
-const (
-	configFormat = "filigrane workspace v1"
-	formatPrefix = "filigrane workspace v"
-)
-
-// ParseConfig reads the text of a filigrane.json. It accepts nothing but what [Config.MarshalText] writes.
-func ParseConfig(text []byte) (Config, error) {
-	var c Config
-	if err := strictJSON(text, &c); err != nil {
-		var probe struct {
-			Format string `json:"format"`
-		}
-		if json.Unmarshal(text, &probe) == nil && newer(probe.Format) {
-			return Config{}, errNewer
-		}
-		return Config{}, err
-	}
-	if c.Format != configFormat {
-		if newer(c.Format) {
-			return Config{}, errNewer
-		}
-		return Config{}, fmt.Errorf("the format is %q, not %q", c.Format, configFormat)
-	}
-	if err := CheckBank(c.Bank); err != nil {
-		return Config{}, err
-	}
-	if !isHex(c.KeyFingerprint, 16) {
-		return Config{}, errors.New("key_fingerprint is not 16 lower-case hex digits")
-	}
-	if c.Root != "" && (!filepath.IsAbs(c.Root) || filepath.Clean(c.Root) != c.Root) {
-		return Config{}, fmt.Errorf("root %q is not a clean absolute path", c.Root)
-	}
-	again, err := c.MarshalText()
-	if err != nil || !bytes.Equal(again, text) {
-		return Config{}, errors.New("not in the form Filigrane writes")
-	}
-	return c, nil
-}
-
-var errNewer = errors.New("written by a later version of Filigrane")
-
-func newer(format string) bool {
-	return strings.HasPrefix(format, formatPrefix) && format != configFormat
-}
-
-// MarshalText gives the text of a filigrane.json.
-func (c Config) MarshalText() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	type plain Config // without MarshalText, which encoding/json would call
-	if err := enc.Encode(plain(c)); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
-}
-
-// UnmarshalText is ParseConfig.
-func (c *Config) UnmarshalText(text []byte) (err error) {
-	*c, err = ParseConfig(text)
-	return err
-}
-
-// CheckBank returns an error unless name can be the name of a bank: it goes into every key, so it is fixed
-// for good. 1 to 128 bytes of printable UTF-8 in NFC, no outer space.
-func CheckBank(name string) error {
-	bad := name == "" || len(name) > 128 || !utf8.ValidString(name) || strings.TrimSpace(name) != name || !norm.NFC.IsNormalString(name)
-	for _, r := range name {
-		bad = bad || !unicode.IsPrint(r)
-	}
-	if bad {
-		return fmt.Errorf("bank name %q: give 1 to 128 bytes of printable text without outer space", name)
-	}
-	return nil
-}
-
-// strictJSON decodes one JSON value, refusing unknown fields and anything after it.
-func strictJSON(text []byte, v any) error {
-	// A type with UnmarshalText would be called on a JSON string only; all callers pass structs.
-	if c, ok := v.(*Config); ok {
-		type plain Config
-		return strictJSON(text, (*plain)(c))
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("something follows the end of the JSON value")
-	}
-	return nil
-}
-
-func isHex(s string, n int) bool {
-	if len(s) != n {
-		return false
-	}
-	for _, c := range s {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-// Registry is an open workspace. Goroutines may share it for reading.
-type Registry struct {
-	dir    string
-	config Config
-	lock   *os.File
-}
-
-// Open opens the workspace in dir for reading. [Registry.Lock] makes it writable.
-func Open(dir string) (*Registry, error) {
-	r := &Registry{dir: dir}
-	if err := r.load(); err != nil {
+	if err := r.migrate(ctx); err != nil {
+		r.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Registry) load() error {
-	name := r.path(configFile)
-	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &Error{Kind: KindNoWorkspace, Path: r.dir, Problem: "no Filigrane workspace here",
-			Remedy: "make one with 'filigrane init', or name one with --workspace", Err: err}
-	}
+func openPool(ctx context.Context, where string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(where)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("registry: the address of the database cannot be read: %w", err)
 	}
-	c, err := ParseConfig(text)
-	if errors.Is(err, errNewer) {
-		return &Error{Kind: KindNewer, Path: name, Problem: err.Error(), Remedy: "update Filigrane", Err: err}
-	}
+	// One for the migrations' lock and one for their work; the default on a small machine is enough for the rest.
+	config.MaxConns = max(config.MaxConns, 4)
+	// A plan for every call: one made for all tenants and keys alike would sort the works of the largest concept because
+	// most concepts are small. Planning costs a tenth of a millisecond.
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return corrupt(name, err)
+		return nil, fmt.Errorf("registry: %w", err)
 	}
-	r.config = c
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("registry: PostgreSQL does not answer: %w; check that it runs and that the address is right", err)
+	}
+	return pool, nil
+}
+
+// openFile opens SQLite. What is committed is on the disk (synchronous=FULL); a transaction that will write says so
+// when it begins, so that none has to be turned from a reader into a writer half way, which SQLite cannot always do.
+// Each connection may use 64 MiB for pages, and the log is written back when it has 32 MiB: ids and hashes have no
+// order, so that a bulk load changes the same pages again and again.
+func (r *Registry) openFile(path string) error {
+	if path == "" || strings.ContainsAny(path, "?#") || strings.HasPrefix(path, ":memory:") {
+		return fmt.Errorf("registry: %q is no path of a database file: give a plain path", path)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	r.path = abs
+	open := func(conns int, extra string) *sql.DB {
+		q := url.Values{"_pragma": {"busy_timeout(" + strconv.FormatInt(Busy.Milliseconds(), 10) + ")", "journal_mode(WAL)", "synchronous(FULL)",
+			"foreign_keys(1)", "cache_size(-65536)", "wal_autocheckpoint(8192)"}}.Encode()
+		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs}).String()+"?"+q+extra)
+		if err != nil {
+			panic("registry: " + err.Error()) // only for a driver that is not there
+		}
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		return db
+	}
+	r.writer = open(1, "&_txlock=immediate")
+	if err := r.writer.Ping(); err != nil {
+		r.writer.Close()
+		return fmt.Errorf("registry: %s cannot be opened as a database: %w; its folder must exist and be writable", path, err)
+	}
+	r.reader = open(max(4, runtime.GOMAXPROCS(0)), "&_pragma=query_only(1)")
+	r.statements = &cache{db: r.reader, of: map[string]*sql.Stmt{}}
 	return nil
 }
 
-// Find opens the workspace in dir or in the nearest directory above it.
-func Find(dir string) (*Registry, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
-	for d := abs; ; d = filepath.Dir(d) {
-		r, err := Open(d)
-		if KindOf(err) != KindNoWorkspace {
-			return r, err
-		}
-		if filepath.Dir(d) == d {
-			return nil, &Error{Kind: KindNoWorkspace, Path: abs, Problem: "no Filigrane workspace here or above",
-				Remedy: "make one with 'filigrane init', or name one with --workspace"}
-		}
-	}
-}
-
-// Init makes a workspace in dir, which is created if need be, and returns it. keyText is what
-// [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace
-// already, or a stray key, is refused.
-func Init(dir, bank, fingerprint string, keyText []byte) (*Registry, error) {
-	if err := CheckBank(bank); err != nil {
-		return nil, &Error{Kind: KindUnknown, Problem: err.Error()}
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	r := &Registry{dir: dir, config: Config{Format: configFormat, Bank: bank, KeyFingerprint: fingerprint}}
-	release, err := r.acquire("filigrane init")
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	for _, name := range []string{configFile, keyFile} {
-		if _, err := os.Lstat(r.path(name)); err == nil {
-			return nil, &Error{Kind: KindExists, Path: r.path(name), Problem: "there is a workspace here already",
-				Remedy: "choose another directory; a master key is never overwritten"}
-		}
-	}
-	if keyText != nil {
-		if err := r.write(keyFile, keyText, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	return r, r.saveConfig()
-}
-
-func (r *Registry) saveConfig() error {
-	text, err := r.config.MarshalText()
-	if err != nil {
-		return err
-	}
-	return r.write(configFile, text, 0o644)
-}
-
-// Dir is the directory of the workspace.
-func (r *Registry) Dir() string { return r.dir }
-
-// Bank is the bank's name.
-func (r *Registry) Bank() string { return r.config.Bank }
-
-// KeyFingerprint tells which master key belongs to the workspace.
-func (r *Registry) KeyFingerprint() string { return r.config.KeyFingerprint }
-
-// Root is the absolute path of the masters' directory, "" before the first import.
-func (r *Registry) Root() string { return r.config.Root }
-
-// SetRoot records the masters' directory. Needs the lock.
-func (r *Registry) SetRoot(abs string) error {
-	if r.config.Root == abs {
+// Close closes the database. Calls that are running fail.
+func (r *Registry) Close() error {
+	if r.pool != nil {
+		r.pool.Close()
 		return nil
 	}
-	r.config.Root = abs
-	return r.saveConfig()
+	r.statements.close()
+	return errors.Join(r.reader.Close(), r.writer.Close())
 }
 
-func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }
+// Pool gives the connections to PostgreSQL, nil on SQLite. A job queue keeps its own tables there.
+func (r *Registry) Pool() *pgxpool.Pool { return r.pool }
+
+// SQL gives the one writing connection to SQLite, nil on PostgreSQL. Who begins a transaction on it holds up every
+// other writer until its end; inside [Registry.InTx] use [Registry.SQLTx] instead, or wait for ever.
+func (r *Registry) SQL() *sql.DB { return r.writer }
+
+// PgxTx gives the transaction of the registry that InTx passes on, nil otherwise and on SQLite.
+func (r *Registry) PgxTx() pgx.Tx {
+	if r.bound == nil {
+		return nil
+	}
+	return r.bound.pg
+}
+
+// SQLTx gives the transaction of the registry that InTx passes on, nil otherwise and on PostgreSQL.
+func (r *Registry) SQLTx() *sql.Tx {
+	if r.bound == nil {
+		return nil
+	}
+	return r.bound.sq
+}
+
+// InTx runs f in one transaction: the calls it makes on the registry it is given, and what it writes through
+// [Registry.PgxTx] or [Registry.SQLTx]. All of it is committed if f returns nil, none of it otherwise. On PostgreSQL f
+// may run again, when it lost a race with another transaction: it must do nothing that cannot be undone by that.
+// Inside f use only the registry f is given; on SQLite the other one would wait for f to end.
+func (r *Registry) InTx(ctx context.Context, f func(r *Registry) error) error {
+	return r.transact(ctx, false, func(t *tx) error {
+		inner := *r
+		inner.bound = t
+		return f(&inner)
+	})
+}
+
+// attempts bounds how often a transaction that lost a race is run again. A loser waits for the winner's commit before
+// it loses, so that every round one transaction less is in the race.
+const attempts = 20
+
+// transact runs f in a transaction, in the one there is if there is one. snapshot asks for one state of the database
+// during the whole of it, which SQLite always gives.
+func (r *Registry) transact(ctx context.Context, snapshot bool, f func(t *tx) error) error {
+	if r.bound != nil {
+		return f(r.bound)
+	}
+	for try := 1; ; try++ {
+		err := r.once(ctx, snapshot, f)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || !raced(pg.Code) || try == attempts {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(try) * 3 * time.Millisecond):
+		}
+	}
+}
+
+// raced tells the errors of PostgreSQL that another transaction caused: serialization_failure, deadlock_detected,
+// and unique_violation, where both inserted what neither saw.
+func raced(code string) bool { return code == "40001" || code == "40P01" || code == "23505" }
+
+func (r *Registry) once(ctx context.Context, snapshot bool, f func(t *tx) error) (err error) {
+	t, err := r.begin(ctx, snapshot)
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			t.rollback()
+		}
+	}()
+	if err := f(t); err != nil {
+		return err
+	}
+	if err := t.commit(ctx); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return nil
+}

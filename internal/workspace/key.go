@@ -1,4 +1,4 @@
-package registry
+package workspace
 
 import (
 	"bytes"
@@ -66,7 +66,7 @@ func NewMasterKey() mark.Key {
 	rand.Read(secret) // never fails: crypto/rand aborts the process instead
 	k, err := mark.NewKey(secret)
 	if err != nil {
-		panic("registry: " + err.Error())
+		panic("workspace: " + err.Error())
 	}
 	return k
 }
@@ -86,7 +86,7 @@ func sealKey(k mark.Key, passphrase []byte, params kdf) []byte {
 	head := sealedPrefix + params.String() + ":" + hex.EncodeToString(salt) + ":"
 	aead, err := chacha20poly1305.New(params.key(passphrase, salt))
 	if err != nil {
-		panic("registry: " + err.Error())
+		panic("workspace: " + err.Error())
 	}
 	sealed := aead.Seal(nil, nonce, k.Bytes(), []byte(head))
 	return []byte(head + hex.EncodeToString(nonce) + ":" + hex.EncodeToString(sealed) + "\n")
@@ -152,14 +152,14 @@ func ParseHexKey(text string) (mark.Key, error) {
 }
 
 // HasKey tells whether the workspace holds the master key, or it is kept elsewhere.
-func (r *Registry) HasKey() bool {
+func (r *Workspace) HasKey() bool {
 	_, err := os.Lstat(r.path(keyFile))
 	return err == nil
 }
 
 // Key reads the master key. passphrase is called only if the key is sealed. A plain key that others on the
 // machine can read is refused.
-func (r *Registry) Key(passphrase func() ([]byte, error)) (mark.Key, error) {
+func (r *Workspace) Key(passphrase func() ([]byte, error)) (mark.Key, error) {
 	name := r.path(keyFile)
 	refuse := func(problem, remedy string, err error) (mark.Key, error) {
 		return mark.Key{}, &Error{Kind: KindKey, Path: name, Problem: problem, Remedy: remedy, Err: err}

@@ -1,4 +1,4 @@
-package registry
+package workspace
 
 import (
 	"errors"
@@ -56,16 +56,16 @@ func syncDir(dir string) {
 }
 
 // write replaces a file of the workspace. Only a holder of the lock may.
-func (r *Registry) write(name string, data []byte, perm fs.FileMode) error {
+func (r *Workspace) write(name string, data []byte, perm fs.FileMode) error {
 	if r.lock == nil {
-		panic("registry: writing " + name + " without the lock")
+		panic("workspace: writing " + name + " without the lock")
 	}
 	return WriteFile(r.path(name), data, perm)
 }
 
 // Lock makes the caller the one writer until release is called; command names it to whoever comes second.
 // The configuration is read again under the lock, and temporary files of dead writers are removed.
-func (r *Registry) Lock(command string) (release func(), err error) {
+func (r *Workspace) Lock(command string) (release func(), err error) {
 	release, err = r.acquire(command)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (r *Registry) Lock(command string) (release func(), err error) {
 	return release, nil
 }
 
-func (r *Registry) acquire(command string) (release func(), err error) {
+func (r *Workspace) acquire(command string) (release func(), err error) {
 	name := r.path(lockFile)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -1,0 +1,288 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/registry/pgtest"
+)
+
+// calls makes every call with the ids of what stocked puts into bank-a. A method without a line fails the test below.
+var calls = map[string]func(r *Registry, s Scope) (any, error){
+	"AddTenant": func(r *Registry, s Scope) (any, error) {
+		return r.AddTenant(ctx, s, Tenant{ID: "bank-c", Kind: Bank}, noon)
+	},
+	"Tenants": func(r *Registry, s Scope) (any, error) { return r.Tenants(ctx, s, Page{}) },
+	"Tenant":  func(r *Registry, s Scope) (any, error) { return r.Tenant(ctx, s) },
+	"Sums":    func(r *Registry, s Scope) (any, error) { _, err := r.Sums(ctx, s); return nil, err },
+	"Dump": func(r *Registry, s Scope) (any, error) {
+		_, err := r.Dump(ctx, s, new(bytes.Buffer), noon)
+		return nil, err
+	},
+	"Snapshot": func(r *Registry, s Scope) (any, error) { return nil, r.Snapshot(ctx, s, "/nowhere/x") },
+
+	"PutWorks":      func(r *Registry, s Scope) (any, error) { return r.PutWorks(ctx, s, []Work{work("w1")}, noon) },
+	"SetWorkState":  func(r *Registry, s Scope) (any, error) { return r.SetWorkState(ctx, s, workIDs("w3"), Missing, noon) },
+	"Recall":        func(r *Registry, s Scope) (any, error) { return r.Recall(ctx, s, workIDs("w2"), "x", noon) },
+	"Work":          func(r *Registry, s Scope) (any, error) { return r.Work(ctx, s, "w2") },
+	"WorksByID":     func(r *Registry, s Scope) (any, error) { return r.WorksByID(ctx, s, workIDs("w1", "w2", "w3")) },
+	"WorksBySHA256": func(r *Registry, s Scope) (any, error) { return r.WorksBySHA256(ctx, s, sha("w2")) },
+	"Works":         func(r *Registry, s Scope) (any, error) { return r.Works(ctx, s, WorkQuery{Order: ByChanged}, Page{}) },
+	"WorksAt":       func(r *Registry, s Scope) (any, error) { return r.WorksAt(ctx, s, "p/w2.jpg", Page{}) },
+	"SearchWorks":   func(r *Registry, s Scope) (any, error) { return r.SearchWorks(ctx, s, "lac", Page{}) },
+	"CountWorks":    func(r *Registry, s Scope) (any, error) { return r.CountWorks(ctx, s, Active) },
+
+	"PutParties": func(r *Registry, s Scope) (any, error) {
+		return r.PutParties(ctx, s, []Party{{"anna", "Eve", []Identifier{{"isni", "0000000121032683"}}}})
+	},
+	"PutShares": func(r *Registry, s Scope) (any, error) {
+		return r.PutShares(ctx, s, map[concepts.WorkID][]Share{"w2": {{"bo", WholeShare}}})
+	},
+	"Parties": func(r *Registry, s Scope) (any, error) { return r.Parties(ctx, s, Page{}) },
+	"PartyByIdentifier": func(r *Registry, s Scope) (any, error) {
+		return r.PartyByIdentifier(ctx, s, Identifier{"ipi", "00052210040"})
+	},
+	"SharesOf":     func(r *Registry, s Scope) (any, error) { return r.SharesOf(ctx, s, workIDs("w1", "w2")) },
+	"WorksOfParty": func(r *Registry, s Scope) (any, error) { return r.WorksOfParty(ctx, s, "anna", Page{}) },
+
+	"PutConcepts": func(r *Registry, s Scope) (any, error) {
+		return r.PutConcepts(ctx, s, []concepts.Concept{{ID: "owner/anna", Kind: concepts.Owner, Name: "Eve"}})
+	},
+	"PutMemberships": func(r *Registry, s Scope) (any, error) { return r.PutMemberships(ctx, s, workIDs("w2"), nil) },
+	"Concepts":       func(r *Registry, s Scope) (any, error) { return r.Concepts(ctx, s, Page{}) },
+	"MembershipsOf":  func(r *Registry, s Scope) (any, error) { return r.MembershipsOf(ctx, s, workIDs("w1", "w2")) },
+	"WorksOfConcept": func(r *Registry, s Scope) (any, error) { return r.WorksOfConcept(ctx, s, "semantic/lacs", Page{}) },
+
+	"FreezeCatalogue": func(r *Registry, s Scope) (any, error) {
+		v, _, err := r.FreezeCatalogue(ctx, s, "spring", noon)
+		return v, err
+	},
+	"AddCatalogue": func(r *Registry, s Scope) (any, error) {
+		f, err := concepts.Catalogue{Name: "spring", Version: 2, Works: []concepts.Work{work("w1").Work}}.Freeze()
+		if err != nil {
+			return nil, err
+		}
+		v, _, err := r.AddCatalogue(ctx, s, f, noon)
+		return v, err
+	},
+	"Catalogues":        func(r *Registry, s Scope) (any, error) { return r.Catalogues(ctx, s, Page{}) },
+	"CatalogueVersion":  func(r *Registry, s Scope) (any, error) { return r.CatalogueVersion(ctx, s, Ref{"spring", 1}) },
+	"CheckCatalogue":    func(r *Registry, s Scope) (any, error) { return nil, r.CheckCatalogue(ctx, s, Ref{"spring", 1}) },
+	"LoadCatalogue":     func(r *Registry, s Scope) (any, error) { return r.LoadCatalogue(ctx, s, Ref{"spring", 1}) },
+	"CatalogueWorks":    func(r *Registry, s Scope) (any, error) { return r.CatalogueWorks(ctx, s, Ref{"spring", 1}, Page{}) },
+	"CatalogueConcepts": func(r *Registry, s Scope) (any, error) { return r.CatalogueConcepts(ctx, s, Ref{"spring", 1}, Page{}) },
+	"CatalogueMembers":  func(r *Registry, s Scope) (any, error) { return r.CatalogueMembers(ctx, s, Ref{"spring", 1}, Page{}) },
+	"CatalogueDiff":     func(r *Registry, s Scope) (any, error) { return r.CatalogueDiff(ctx, s, "spring", 1, 2, Page{}) },
+	"CatalogueGone":     func(r *Registry, s Scope) (any, error) { return r.CatalogueGone(ctx, s, "spring", 1, 2, Page{}) },
+
+	"AssignConcepts": func(r *Registry, s Scope) (any, error) {
+		return r.AssignConcepts(ctx, s, "main", []concepts.ConceptID{"style/new"})
+	},
+	"AssignWorks": func(r *Registry, s Scope) (any, error) { return r.AssignWorks(ctx, s, "main", workIDs("w9")) },
+	"Codebook": func(r *Registry, s Scope) (any, error) {
+		b, err := r.Codebook(ctx, s, "main")
+		if err != nil {
+			return nil, err
+		}
+		text, err := b.MarshalText()
+		return string(text), err
+	},
+	"ConceptNumbers": func(r *Registry, s Scope) (any, error) {
+		return r.ConceptNumbers(ctx, s, "main", []concepts.ConceptID{"semantic/lacs"})
+	},
+	"WorkNumbers": func(r *Registry, s Scope) (any, error) { return r.WorkNumbers(ctx, s, "main", workIDs("w1", "w2")) },
+
+	"PutLicence":       func(r *Registry, s Scope) (any, error) { return r.PutLicence(ctx, s, licenceOf("l1"), noon) },
+	"RevokeLicence":    func(r *Registry, s Scope) (any, error) { return r.RevokeLicence(ctx, s, "l1", "x", noon) },
+	"Licence":          func(r *Registry, s Scope) (any, error) { return r.Licence(ctx, s, "l1") },
+	"Licences":         func(r *Registry, s Scope) (any, error) { return r.Licences(ctx, s, Page{}) },
+	"ReceivedLicences": func(r *Registry, s Scope) (any, error) { return r.ReceivedLicences(ctx, s, Page{}) },
+
+	"AddDelivery": func(r *Registry, s Scope) (any, error) {
+		return r.AddDelivery(ctx, s, Delivery{ID: "d1", Licence: "l1", Spec: json.RawMessage(`{}`)}, noon)
+	},
+	"MoveDelivery": func(r *Registry, s Scope) (any, error) {
+		return r.MoveDelivery(ctx, s, "d1", Cancelled, "x", nil, noon)
+	},
+	"Delivery":           func(r *Registry, s Scope) (any, error) { return r.Delivery(ctx, s, "d1") },
+	"Deliveries":         func(r *Registry, s Scope) (any, error) { return r.Deliveries(ctx, s, Running, Page{}) },
+	"DeliverySteps":      func(r *Registry, s Scope) (any, error) { return r.DeliverySteps(ctx, s, "d1", Page{}) },
+	"ReceivedDeliveries": func(r *Registry, s Scope) (any, error) { return r.ReceivedDeliveries(ctx, s, Page{}) },
+	"PutItems":           func(r *Registry, s Scope) (any, error) { return r.PutItems(ctx, s, "d1", []Item{itemOf("w3")}) },
+	"Items":              func(r *Registry, s Scope) (any, error) { return r.Items(ctx, s, "d1", Page{}) },
+	"ItemsOf":            func(r *Registry, s Scope) (any, error) { return r.ItemsOf(ctx, s, "d1", workIDs("w1")) },
+	"RefusedItems":       func(r *Registry, s Scope) (any, error) { return r.RefusedItems(ctx, s, "d1", Page{}) },
+	"ItemsByShard":       func(r *Registry, s Scope) (any, error) { return r.ItemsByShard(ctx, s, "d1", "shard-000001", Page{}) },
+	"DeliveriesOfWork":   func(r *Registry, s Scope) (any, error) { return r.DeliveriesOfWork(ctx, s, "w1", Page{}) },
+	"CountItems":         func(r *Registry, s Scope) (any, error) { return r.CountItems(ctx, s, "d1") },
+	"ReceivedItems":      func(r *Registry, s Scope) (any, error) { return r.ReceivedItems(ctx, s, "bank-a", "d1", Page{}) },
+
+	"PutRefusals": func(r *Registry, s Scope) (any, error) {
+		return r.PutRefusals(ctx, s, []Refusal{{"bad\n\xff.jpg", "eve", "x", noon}})
+	},
+	"DropRefusals": func(r *Registry, s Scope) (any, error) { return r.DropRefusals(ctx, s, []string{"bad\n\xff.jpg"}) },
+	"Refusals":     func(r *Registry, s Scope) (any, error) { return r.Refusals(ctx, s, "", Page{}) },
+	"PutReservations": func(r *Registry, s Scope) (any, error) {
+		return r.PutReservations(ctx, s, []Reservation{{Work: "w3", Protocol: "eve", Raw: []byte("x"), Found: noon}})
+	},
+	"Reservations":     func(r *Registry, s Scope) (any, error) { return r.Reservations(ctx, s, Page{}) },
+	"ReservationsOf":   func(r *Registry, s Scope) (any, error) { return r.ReservationsOf(ctx, s, workIDs("w3")) },
+	"PutTodos":         func(r *Registry, s Scope) (any, error) { return r.PutTodos(ctx, s, workIDs("w3"), nil, noon) },
+	"Todos":            func(r *Registry, s Scope) (any, error) { return r.Todos(ctx, s, "", Page{}) },
+	"TodosOf":          func(r *Registry, s Scope) (any, error) { return r.TodosOf(ctx, s, workIDs("w3")) },
+	"Removals":         func(r *Registry, s Scope) (any, error) { return r.Removals(ctx, s, Page{}) },
+	"ReceivedRemovals": func(r *Registry, s Scope) (any, error) { return r.ReceivedRemovals(ctx, s, "bank-a", "d1", Page{}) },
+}
+
+// scopeless are the methods that need no scope, for they show and change no rows by themselves.
+var scopeless = []string{"Close", "InTx", "PgxTx", "Pool", "SQL", "SQLTx"}
+
+func sha(id string) (h [32]byte) {
+	row, err := work(id).row(1, 0)
+	if err != nil {
+		panic(err)
+	}
+	copy(h[:], row[8].([]byte))
+	return h
+}
+
+// TestEveryCallHasALine finds a method that takes no scope, or has no line in the matrix or in calls.
+func TestEveryCallHasALine(t *testing.T) {
+	typ := reflect.TypeFor[*Registry]()
+	var scoped []string
+	for m := range typ.Methods() {
+		switch takes := m.Type.NumIn() > 2 && m.Type.In(2) == reflect.TypeFor[Scope](); {
+		case takes:
+			scoped = append(scoped, m.Name)
+		case !slices.Contains(scopeless, m.Name):
+			t.Errorf("%s takes no Scope after the context", m.Name)
+		}
+	}
+	slices.Sort(scoped)
+	if got := slices.Sorted(maps.Keys(matrix)); !slices.Equal(got, scoped) {
+		t.Errorf("the matrix of roles and the methods differ: %s", cmp.Diff(scoped, got))
+	}
+	if got := slices.Sorted(maps.Keys(calls)); !slices.Equal(got, scoped) {
+		t.Errorf("the table of calls and the methods differ: %s", cmp.Diff(scoped, got))
+	}
+}
+
+// answer is all that a caller can see of a call.
+func answer(call string, r *Registry, s Scope) (string, error) {
+	v, err := calls[call](r, s)
+	if f, ok := v.(*concepts.Frozen); ok && f != nil {
+		v = f.Catalogue()
+	}
+	text := string(mustJSON(v))
+	if err != nil {
+		text += err.Error()
+	}
+	return text, err
+}
+
+// everything is what a bank sees of its own tenant, in text.
+func everything(r *Registry, s Scope) (text string) {
+	for _, call := range slices.Sorted(maps.Keys(calls)) {
+		if !slices.Contains(writing, call) && MayCall(s.Role, call) {
+			got, _ := answer(call, r, s)
+			text += call + ": " + got + "\n"
+		}
+	}
+	return text
+}
+
+var writing = []string{"AddTenant", "PutWorks", "SetWorkState", "Recall", "PutParties", "PutShares", "PutConcepts", "PutMemberships", "FreezeCatalogue", "AddCatalogue",
+	"AssignConcepts", "AssignWorks", "PutLicence", "RevokeLicence", "AddDelivery", "MoveDelivery", "PutItems", "PutRefusals", "DropRefusals", "PutReservations", "PutTodos"}
+
+// TestIsolation makes every call under every role and for every kind of wrong tenant, with the ids of bank-a's rows, on
+// a database where bank-a has them and on one where it has nothing. Who is not bank-a, or its licensee, must not be able
+// to tell the two databases apart: neither by what it gets nor by the error. Afterwards bank-a has what it had.
+func TestIsolation(t *testing.T) {
+	for _, d := range []struct {
+		name   string
+		places func(t *testing.T) (stocked, control string)
+	}{
+		{"sqlite", func(t *testing.T) (string, string) {
+			return filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+		}},
+		{"postgres", func(t *testing.T) (string, string) { return pgtest.New(t), pgtest.New(t) }},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			a, b := d.places(t)
+			full, control := fresh(t, a), fresh(t, b)
+			for _, r := range []*Registry{full, control} {
+				must(t, errOf(r.AddTenant(ctx, ops, Tenant{ID: "provider-q", Kind: Provider}, noon)))
+			}
+			stocked(t, full, ours)
+			before, received := everything(full, ours), everything(full, Scope{"provider-p", Provider})
+			made := 0
+			for call := range calls {
+				for _, role := range Roles() {
+					for _, tenant := range []string{"bank-b", "provider-q", "nobody", "", "bank-A", "bank-a\x00"} {
+						made++
+						checkIsolated(t, call, Scope{tenant, role}, full, control)
+					}
+				}
+			}
+			if after := everything(full, ours); after != before {
+				t.Errorf("bank-a's rows have changed: %s", cmp.Diff(before, after))
+			}
+			if after := everything(full, Scope{"provider-p", Provider}); after != received {
+				t.Errorf("what provider-p has received has changed: %s", cmp.Diff(received, after))
+			}
+			t.Logf("%d calls by others gave nothing away", made)
+		})
+	}
+}
+
+func checkIsolated(t *testing.T, call string, s Scope, full, control *Registry) {
+	t.Helper()
+	got, err := answer(call, full, s)
+	want, _ := answer(call, control, s)
+	switch {
+	case !MayCall(s.Role, call):
+		if !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s as %+v: got %v, want ErrForbidden", call, s, err)
+		}
+	case s.Role == Operator:
+		// the operator's own calls show the installation, and no tenant's scope is his
+		if s.Tenant != "" && !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s as %+v: got %v, want ErrForbidden", call, s, err)
+		}
+		return
+	case s.Tenant != "bank-b" && s.Tenant != "provider-q":
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s as %+v: got %v, want ErrNotFound", call, s, err)
+		}
+	}
+	if got != want {
+		t.Errorf("%s as %+v tells whether bank-a has something: %s", call, s, cmp.Diff(want, got))
+	}
+}
+
+// TestRolesWithinATenant makes every call as every role of bank-a itself: forbidden, or not.
+func TestRolesWithinATenant(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *Registry) {
+		stocked(t, r, ours)
+		for call := range calls {
+			for _, role := range Roles() {
+				s := Scope{"bank-a", role}
+				if role == Operator {
+					s.Tenant = ""
+				}
+				if _, err := calls[call](r, s); errors.Is(err, ErrForbidden) == MayCall(role, call) {
+					t.Errorf("%s as %s: %v", call, role, err)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,2 @@
+CREATE DOMAIN text_c AS text COLLATE "C";
+CREATE SEQUENCE numbers AS integer CACHE 1;
