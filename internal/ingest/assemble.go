@@ -92,6 +92,7 @@ func readFile(h *raster.Header) (*fileMeta, error) {
 		}
 		if err != nil {
 			m.note("metadata", err.Error()+"; save it anew")
+			m.findings = append(m.findings, optout.FromDamagedXMP(raw)...)
 		}
 		for name, values := range p {
 			packet[name] = append(packet[name], values...)
@@ -104,7 +105,7 @@ func readFile(h *raster.Header) (*fileMeta, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.findings = append(optout.FromXMP(packet), jumbf...)
+	m.findings = slices.Concat(m.findings, optout.FromXMP(packet), jumbf)
 	m.descriptive(h.Tags(), packet)
 	m.owned(packet)
 	return m, nil
@@ -114,7 +115,8 @@ func (m *fileMeta) note(field, detail string) { m.todos = append(m.todos, [2]str
 
 // descriptive gathers fields, keywords and identifiers.
 func (m *fileMeta) descriptive(tags raster.Tags, packet xmp.Packet) {
-	if tags.DataMining != "" && len(m.findings) == 0 { // read by the one reader and not by the other
+	isPLUS := func(f optout.Finding) bool { return f.Protocol == optout.PLUS }
+	if tags.DataMining != "" && !slices.ContainsFunc(m.findings, isPLUS) { // read by the one reader and not by the other
 		m.findings = append(m.findings, optout.DataMining(tags.DataMining, "", "XMP plus:DataMining", nil))
 	}
 	first := func(texts []string) string {

@@ -84,7 +84,7 @@ type Options struct {
 	Now time.Time
 	// Readers is how many objects are read at once; 0 means 2 for every CPU.
 	Readers int
-	// Limits of pictures; the zero value means raster's.
+	// Limits of pictures; a zero field means raster's.
 	Limits raster.Limits
 	// MaxMemory bounds the bytes of files held at once, 0: 1 GiB. A larger file is read alone.
 	MaxMemory int64
@@ -131,8 +131,8 @@ func (o Options) withDefaults() Options {
 	if o.Readers <= 0 {
 		o.Readers = 2 * runtime.GOMAXPROCS(0)
 	}
-	if o.Limits == (raster.Limits{}) {
-		o.Limits = raster.DefaultLimits()
+	if o.Limits.MaxBytes <= 0 { // the others are raster's to fill in
+		o.Limits.MaxBytes = raster.DefaultLimits().MaxBytes
 	}
 	if o.SitePath == nil {
 		o.SitePath = func(name string) string { return "/" + name }
@@ -160,7 +160,8 @@ const (
 	Updated   Status = "updated"   // the same bytes, and something else said about them
 	Unchanged Status = "unchanged" // not read, or read and found the same
 	Refused   Status = "refused"
-	// Missing is a known name that is gone. If its bytes moved, a result with that name as Was comes before or after.
+	// Missing is a known name that is gone. If its bytes moved, a result with that name as Was comes before or after;
+	// if before, and Known was told, there is no result for the old name.
 	Missing Status = "missing"
 )
 
@@ -169,7 +170,8 @@ type Result struct {
 	Name   string
 	Status Status
 	Was    string // the former name of one that moved
-	Known  bool   // the name was known before
+	// Known says that the name was known before. If it is refused now, but for a reservation, its work is not there any more.
+	Known bool
 	// Record is set for what was read and is a usable picture; Refusal for what must not be delivered. Both are set for a
 	// work whose holder reserved training.
 	Record  *Record
@@ -244,6 +246,16 @@ func (r *Record) Work() concepts.Work {
 	}
 	sortColumns(w.Columns)
 	return w
+}
+
+// Training says what all that was said about training comes to. Only optout.Allows and optout.Silent may be delivered without
+// somebody's word; a work that Refuses is refused by Run already.
+func (r *Record) Training() optout.Effect {
+	var all []optout.Finding
+	for _, w := range r.Reservations {
+		all = append(all, w.Finding)
+	}
+	return optout.Strongest(all)
 }
 
 // Reservation is a word about training, with its evidence.

@@ -305,6 +305,7 @@ func TestReservations(t *testing.T) {
 	b.put("cawg.jpg", picture(3, app11(manifest("notAllowed"), 1000)...))
 	b.put("cawg.png", pngWith(t, "caBX", manifest("notAllowed")))
 	b.put("cawg.webp", webpWith("C2PA", manifest("notAllowed")))
+	b.put("damaged.jpg", picture(8, segment(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta><a plus:DataMining='DMI-PROHIBITED"))))
 	b.put("plus.jpg", picture(4, mining("DMI-PROHIBITED-AIMLTRAINING")))
 	b.put("site/a.jpg", picture(5))
 	b.put("table.jpg", picture(6, mining("DMI-ALLOWED")))
@@ -315,7 +316,7 @@ func TestReservations(t *testing.T) {
 	}
 	tab := readTable(t, "file,data_mining\ntable.jpg,DMI-PROHIBITED\n")
 	got, sum := runOn(t, &b, Options{Sites: []*optout.Site{site}, Table: tab}, nil)
-	for name, want := range map[string]string{"allowed.jpg": "", "asks.jpg": "", "cawg.jpg": "cawg", "cawg.png": "cawg", "cawg.webp": "cawg",
+	for name, want := range map[string]string{"allowed.jpg": "", "asks.jpg": "", "damaged.jpg": "", "cawg.jpg": "cawg", "cawg.png": "cawg", "cawg.webp": "cawg",
 		"plus.jpg": "iptc-plus", "site/a.jpg": "tdmrep", "table.jpg": "iptc-plus", "tdm.jpg": "tdmrep"} {
 		r := got[name]
 		if r.Record == nil {
@@ -334,10 +335,15 @@ func TestReservations(t *testing.T) {
 	if !slices.ContainsFunc(got["asks.jpg"].Record.Todos, func(d Todo) bool { return d.Field == "data_mining" }) {
 		t.Errorf("constraints are no thing to do: %+v", got["asks.jpg"].Record.Todos)
 	}
+	for name, want := range map[string]optout.Effect{"allowed.jpg": optout.Allows, "asks.jpg": optout.Asks, "damaged.jpg": optout.Asks, "tdm.jpg": optout.Refuses} {
+		if e := got[name].Record.Training(); e != want {
+			t.Errorf("%s: %s, want %s", name, e, want)
+		}
+	}
 	if c := got["table.jpg"].Record.Conflicts; len(c) != 1 {
 		t.Errorf("file and table differ on training: %+v", c)
 	}
-	if sum.Reserved != 7 || sum.Added != 9 {
+	if sum.Reserved != 7 || sum.Added != 10 {
 		t.Errorf("%+v", sum)
 	}
 }

@@ -41,7 +41,7 @@ func refuseSize(o Object, lim raster.Limits) *Refusal {
 		return &Refusal{o.Name, Kind(raster.KindEmpty), "the file has no content; upload it again"}
 	case o.Size < 0:
 		return &Refusal{o.Name, KindSizeChanged, "the listing gives no size; list it again"}
-	case lim.MaxBytes > 0 && o.Size > lim.MaxBytes:
+	case o.Size > lim.MaxBytes:
 		return &Refusal{o.Name, Kind(raster.KindTooLarge), fmt.Sprintf("the file has %d bytes, the limit is %d; send a smaller file or raise the limit", o.Size, lim.MaxBytes)}
 	}
 	return nil

@@ -139,6 +139,18 @@ func FromXMP(p xmp.Packet) []Finding {
 	return out
 }
 
+// FromDamagedXMP looks for the traces of a reservation in a packet that cannot be read, by the names of the properties: what is
+// found asks. It looks at UTF-8 and UTF-16.
+func FromDamagedXMP(packet []byte) []Finding {
+	plain := bytes.ReplaceAll(packet[:min(len(packet), xmp.MaxBytes)], []byte{0}, nil)
+	for _, trace := range []string{"DMI-PROHIBITED", "DataMining", "tdmrep"} {
+		if bytes.Contains(plain, []byte(trace)) {
+			return []Finding{finding(PLUS, "unreadable", Asks, "the XMP is damaged and holds "+trace, "XMP", packet)}
+		}
+	}
+	return nil
+}
+
 // DataMining gives the finding of a value of plus:DataMining, by its key or its URI. Raw may be nil: then the value is the
 // evidence.
 func DataMining(value, constraints, where string, raw []byte) Finding {

@@ -12,7 +12,8 @@
 // A column is known by its name in English or French, whatever its case, accents and punctuation ([FieldOf]); a caller's own
 // mapping goes first. Columns nobody knows are kept under their own names. A row is joined to a file by one column: the first
 // of path, name and id that there is, or the one the caller names. Path is the file's path below the root, name its last
-// part, id one of the identifiers the file carries.
+// part, id one of the identifiers the file carries. They are compared in Unicode NFC, with regard to case; every space of a
+// path or name counts, as it does in a file system.
 //
 // # Bounds
 //
@@ -504,17 +505,14 @@ func (t *Table) Lookup(path string, ids []string) (Row, bool, error) {
 		keys = ids
 	}
 	for _, key := range keys {
-		rows, err := t.index.find(norm.NFC.String(strings.TrimSpace(key)), t.Columns)
+		if t.Key == FieldID {
+			key = strings.TrimSpace(key)
+		}
+		rows, err := t.index.find(norm.NFC.String(key), t.Columns)
 		if err != nil {
 			return Row{}, false, err
 		}
-		if len(rows) == 0 && t.Key != FieldID { // a path may begin or end in a space
-			rows, err = t.index.find(norm.NFC.String(key), t.Columns)
-		}
-		if err != nil || len(rows) == 0 {
-			if err != nil {
-				return Row{}, false, err
-			}
+		if len(rows) == 0 {
 			continue
 		}
 		slices.SortFunc(rows, func(a, b Row) int { return int(a.Line - b.Line) })

@@ -114,6 +114,13 @@ func TestJoin(t *testing.T) {
 	if row, ok, err := tab.Lookup("", []string{"R3"}); err != nil || !ok || tab.Use(row) {
 		t.Errorf("two rows that agree: %v %v", ok, err)
 	}
+	spaces, err := read(t, "file,title\n a.jpg,space\n", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, _ := spaces.Lookup("a.jpg", nil); ok {
+		t.Error("a row is taken for another file, whose name has no space")
+	}
 	var amb *Ambiguous
 	if _, _, err := tab.Lookup("", []string{"R4"}); !errors.As(err, &amb) || !cmp.Equal(amb.Lines, []int64{6, 7}) {
 		t.Errorf("two rows that differ: %v", err)
