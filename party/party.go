@@ -81,7 +81,7 @@ func CheckShares(parties []Party) error {
 //
 // A share stands last, in round brackets, as a percentage with at most two decimals after a point or a comma, or as a
 // fraction that is a whole number of 1/10,000 (1/2, 3/8). Identifiers stand in square brackets before it, separated by
-// commas. Other brackets belong to the name. One party without a share, named alone, has the whole; of several either
+// commas. Other round brackets belong to the name, which has no "%", "[" or "]": with them it may be two that a comma parts. One party without a share, named alone, has the whole; of several either
 // all have a share or none. Each party is listed once. Whether shares add up is for CheckShares. An empty text gives none.
 func ParseList(text string) ([]Party, error) {
 	if len(text) > maxTextBytes {
@@ -179,6 +179,9 @@ func parseOne(s string) (Party, error) {
 			p.AddID(parsed)
 		}
 		p.Name = strings.TrimSpace(p.Name[:at])
+	}
+	if strings.ContainsAny(p.Name, "%[]") {
+		return Party{}, fmt.Errorf("party: %q holds a share or an identifier within a name; separate rights holders by semicolons and write Name [ISNI ...] (50%%)", s)
 	}
 	if err := CheckName(p.Name); err != nil {
 		return Party{}, fmt.Errorf("%w in %q", err, s)

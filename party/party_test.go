@@ -91,18 +91,21 @@ func TestParseList(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"A (50%); B":               "give one to each",
-		"A (33.333%); B (66.667%)": "never rounded",
-		"A (1/3); B (2/3)":         "1/10,000",
-		"A (0%)":                   "above 0",
-		"A (101%)":                 "at most 100",
-		"A (-5%)":                  "no percentage",
-		"A (50%); a (50%)":         "listed twice",
-		"(50%)":                    "is no name",
-		"A [ISNI 1] (50%)":         "ISNI",
-		"A (1/0)":                  "fraction",
-		strings.Repeat("a", 70000): "bytes",
-		"\xff":                     "UTF-8",
+		"A (60%), B (40%)":            "within a name",
+		"A 60%":                       "within a name",
+		"A [ISNI 000000012281955X]/B": "within a name",
+		"A (50%); B":                  "give one to each",
+		"A (33.333%); B (66.667%)":    "never rounded",
+		"A (1/3); B (2/3)":            "1/10,000",
+		"A (0%)":                      "above 0",
+		"A (101%)":                    "at most 100",
+		"A (-5%)":                     "no percentage",
+		"A (50%); a (50%)":            "listed twice",
+		"(50%)":                       "is no name",
+		"A [ISNI 1] (50%)":            "ISNI",
+		"A (1/0)":                     "fraction",
+		strings.Repeat("a", 70000):    "bytes",
+		"\xff":                        "UTF-8",
 	} {
 		if got, err := ParseList(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseList(%.40q) = %v, %v; want an error with %q", in, got, err, want)

@@ -184,9 +184,12 @@ func (m *fileMeta) owned(packet xmp.Packet) {
 		}
 	}
 	if owners == nil {
-		for _, name := range packet.Texts(nsRights + "Owner") {
-			owners = append(owners, party.Party{Name: strings.Join(strings.Fields(name), " "), Share: party.Unknown})
+		list, err := party.ParseList(strings.Join(packet.Texts(nsRights+"Owner"), "\n"))
+		if err != nil {
+			m.note(table.FieldRightsHolder, err.Error())
+			return
 		}
+		owners = list
 	}
 	for _, p := range owners {
 		if err := party.CheckName(p.Name); err != nil {
@@ -428,7 +431,8 @@ func (r *Record) lookForGaps(wanted []string) {
 		case table.FieldISCC:
 			missing = r.ISCC == ""
 		}
-		if missing {
+		told := slices.ContainsFunc(r.Todos, func(d Todo) bool { return d.Field == name })
+		if missing && !told {
 			r.todo(name, "missing in the file and in the table")
 		}
 	}

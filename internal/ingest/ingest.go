@@ -70,9 +70,11 @@ type Seen struct {
 	Missing  bool     // the last run did not find it
 }
 
-// Known is what earlier runs made known. It may change while a run goes on, by what the run emits.
+// Known is what earlier runs made known. It may change while a run goes on, by what the run emits. Each and ByHash are called
+// by two goroutines, while emit is at work: a database reads pages for Each and holds nothing open between them.
 type Known interface {
-	// Each lists what is known below the run's prefix in the byte order of names, without holding it.
+	// Each lists what is known of the part of the store that is listed, in the byte order of names (COLLATE "C"), missing ones too. One listing
+	// takes the place of a look-up for every object, and tells what is gone.
 	Each(ctx context.Context) iter.Seq2[Seen, error]
 	// ByHash finds the object known to have these bytes.
 	ByHash(ctx context.Context, sha256 string) (Seen, bool, error)
@@ -94,13 +96,12 @@ type Options struct {
 	// it; an error of Inspect ends the run.
 	Decode  bool
 	Inspect func(*Record, *raster.Picture) error
-	// Table is the bank's, nil if there is none.
+	// Table is the bank's, nil if there is none. It notes which rows were used, so a run wants one that is freshly read;
+	// afterwards Table.Unused gives the rows without a usable file.
 	Table *table.Table
 	// Sites are rules about the bank's site, SitePath gives the path an object has there; nil means "/" and its name.
 	Sites    []*optout.Site
 	SitePath func(name string) string
-	// Prefix is what the names of all objects and known ones begin with.
-	Prefix string
 	// Known is what earlier runs found, nil for a first run. With it Stat looks whether an object is there.
 	Known Known
 	Stat  func(ctx context.Context, name string) (Object, bool, error)

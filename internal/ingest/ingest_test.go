@@ -250,6 +250,7 @@ func TestFileFirstTableSecond(t *testing.T) {
 	b.put("half.jpg", picture(4))
 	b.put("wrong.jpg", picture(5))
 	b.put("numbered.jpg", picture(6))
+	b.put("owners.jpg", picture(7, xmpSegment(`<xmpRights:Owner><rdf:Bag><rdf:li>Anna Berg (70%)</rdf:li><rdf:li>Bo Ek (30%)</rdf:li></rdf:Bag></xmpRights:Owner>`)))
 	tab := readTable(t, "file,title,creator,keywords,rights_holder,season,isni,rights holder 1,share 1,ISNI 1,rights holder 2,share 2\n"+
 		"full.jpg,Port,Anna Berg,sea; dawn,studio lund (40%); Anna Berg (60%),summer,,,,,,\n"+
 		"bare.jpg,Bridge,Bo Ek,city,Bo Ek,winter,0000 0001 2281 955X,,,,,\n"+
@@ -290,7 +291,10 @@ func TestFileFirstTableSecond(t *testing.T) {
 	if p := got["numbered.jpg"].Record; !p.Settled || len(p.Parties) != 2 || p.Parties[1].Share != 5000 || p.Parties[0].IDs[0] != isni {
 		t.Errorf("numbered: %+v", p)
 	}
-	if sum.Added != 6 || sum.Conflicts != 2 || sum.Todos == 0 {
+	if p := got["owners.jpg"].Record; !p.Settled || len(p.Parties) != 2 || p.Parties[1].Share != 3000 {
+		t.Errorf("owners with shares in the file: %+v", p)
+	}
+	if sum.Added != 7 || sum.Conflicts != 2 || sum.Todos == 0 {
 		t.Errorf("%+v", sum)
 	}
 }
@@ -620,6 +624,84 @@ func TestEnds(t *testing.T) {
 	if err != nil || len(got) != 3 || got[0].Refusal.Kind != "symlink_loop" || got[1].Status != Added || got[2].Refusal.Kind != KindListedTwice {
 		t.Errorf("%v %+v", err, got)
 	}
+}
+
+// slow notes how many bytes are being read at once.
+type slow struct {
+	io.Reader
+	held *atomic.Int64
+	size int64
+}
+
+func (s slow) Close() error {
+	time.Sleep(time.Millisecond)
+	s.held.Add(-s.size)
+	return nil
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	var b bucket
+	var held, most atomic.Int64
+	for i := range 60 {
+		name, data := fmt.Sprintf("%02d.jpg", i), picture(i)
+		b.put(name, data)
+		f := b.files[name]
+		f.open = func() (io.ReadCloser, error) {
+			now := held.Add(int64(len(data)))
+			for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
+			}
+			return slow{bytes.NewReader(data), &held, int64(len(data))}, nil
+		}
+		b.files[name] = f
+	}
+	limit := int64(len(picture(0)) * 5 / 2)
+	if _, sum := runOn(t, &b, Options{Readers: 16, MaxMemory: limit}, nil); sum.Added != 60 || most.Load() > limit || most.Load() < limit/2 {
+		t.Errorf("%+v, %d bytes held of %d", sum, most.Load(), limit)
+	}
+}
+
+func TestPanics(t *testing.T) {
+	for name, opt := range map[string]Options{"ingest: Options.Now": {}, "ingest: Options.Known": {Now: now, Known: register{}}} {
+		func() {
+			defer func() {
+				if r := fmt.Sprint(recover()); !strings.HasPrefix(r, name) {
+					t.Errorf("panic %q, want %q", r, name)
+				}
+			}()
+			_, _ = Run(context.Background(), new(bucket).list(), opt, func(Result) error { return nil })
+		}()
+	}
+}
+
+// A folder of two files and a table: what Run says of them.
+func ExampleRun() {
+	var b bucket
+	b.put("harbour.jpg", picture(1))
+	b.put("letter.jpg", []byte("Dear Sir"))
+	tab, err := table.Read(context.Background(), func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("Fichier;Titre;Auteur;Ayants droit;Copyright;Mots-clés\nharbour.jpg;Le port;Anna Berg;Anna Berg (60%), Studio Lund;(c) Berg;mer\n")), nil
+	}, table.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer tab.Close()
+	sum, err := Run(context.Background(), b.list(), Options{Now: now, Table: tab}, func(r Result) error {
+		if r.Refusal != nil {
+			fmt.Println("refused:", r.Refusal.Kind, r.Name)
+			return nil
+		}
+		fmt.Println(r.Status, r.Name, r.Record.Field(table.FieldTitle))
+		for _, d := range r.Record.Todos {
+			fmt.Printf("to do: %s: %s\n", d.Field, d.Detail)
+		}
+		return nil
+	})
+	fmt.Println(sum.Added, "added,", sum.Refused, "refused,", err)
+	// Output:
+	// added harbour.jpg Le port
+	// to do: rights_holder: line 2 of the table: party: "Anna Berg (60%), Studio Lund" holds a share or an identifier within a name; separate rights holders by semicolons and write Name [ISNI ...] (50%)
+	// refused: not_an_image letter.jpg
+	// 1 added, 1 refused, <nil>
 }
 
 func TestInspect(t *testing.T) {

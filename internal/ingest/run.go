@@ -332,7 +332,7 @@ type Claims interface {
 	Claim(ctx context.Context, sha256 [32]byte, name string) (holder string, err error)
 }
 
-// NewClaims keeps claims in memory: some 50 bytes and the name for each object read in a run, 1 GB for 10^7. More than that
+// NewClaims keeps claims in memory: some 80 bytes and the name for each object read in a run, 1 GB for 10^7. More than that
 // asks for Claims over a database's index.
 func NewClaims() Claims { return &claims{at: map[[16]byte]uint64{}} }
 
