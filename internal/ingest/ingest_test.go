@@ -214,10 +214,19 @@ func manifest(use string) []byte {
 	return jumb("c2pa", jumb("urn:c2pa:1", jumb("c2pa.assertions", jumb("cawg.training-mining", box("cbor", b)), jumb("c2pa.thumbnail", box("bidb", make([]byte, 3000))))))
 }
 
+// long gives a box its length in 64 bits.
+func long(b []byte) []byte {
+	out := append([]byte{0, 0, 0, 1}, b[4:8]...)
+	return append(binary.BigEndian.AppendUint64(out, uint64(len(b)+8)), b[8:]...)
+}
+
 // app11 cuts a box into segments of at most n bytes, as JPEG XT has them.
 func app11(boxes []byte, n int) [][]byte {
 	var out [][]byte
 	head := boxes[:8]
+	if binary.BigEndian.Uint32(boxes) == 1 {
+		head = boxes[:16]
+	}
 	for seq := uint32(1); len(boxes) > 0; seq++ {
 		part := boxes[:min(n, len(boxes))]
 		boxes = boxes[len(part):]
@@ -307,6 +316,7 @@ func TestReservations(t *testing.T) {
 	b.put("allowed.jpg", picture(1, mining("DMI-ALLOWED")))
 	b.put("asks.jpg", picture(2, mining("DMI-PROHIBITED-SEECONSTRAINT")))
 	b.put("cawg.jpg", picture(3, app11(manifest("notAllowed"), 1000)...))
+	b.put("cawg-long.jpg", picture(30, app11(long(manifest("notAllowed")), 1000)...))
 	b.put("cawg.png", pngWith(t, "caBX", manifest("notAllowed")))
 	b.put("cawg.webp", webpWith("C2PA", manifest("notAllowed")))
 	b.put("damaged.jpg", picture(8, segment(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta><a plus:DataMining='DMI-PROHIBITED"))))
@@ -320,7 +330,7 @@ func TestReservations(t *testing.T) {
 	}
 	tab := readTable(t, "file,data_mining\ntable.jpg,DMI-PROHIBITED\n")
 	got, sum := runOn(t, &b, Options{Sites: []*optout.Site{site}, Table: tab}, nil)
-	for name, want := range map[string]string{"allowed.jpg": "", "asks.jpg": "", "damaged.jpg": "", "cawg.jpg": "cawg", "cawg.png": "cawg", "cawg.webp": "cawg",
+	for name, want := range map[string]string{"allowed.jpg": "", "asks.jpg": "", "damaged.jpg": "", "cawg.jpg": "cawg", "cawg-long.jpg": "cawg", "cawg.png": "cawg", "cawg.webp": "cawg",
 		"plus.jpg": "iptc-plus", "site/a.jpg": "tdmrep", "table.jpg": "iptc-plus", "tdm.jpg": "tdmrep"} {
 		r := got[name]
 		if r.Record == nil {
@@ -347,8 +357,18 @@ func TestReservations(t *testing.T) {
 	if c := got["table.jpg"].Record.Conflicts; len(c) != 1 {
 		t.Errorf("file and table differ on training: %+v", c)
 	}
-	if sum.Reserved != 7 || sum.Added != 10 {
+	if sum.Reserved != 8 || sum.Added != 11 {
 		t.Errorf("%+v", sum)
+	}
+}
+
+// A store that was cut into segments is put together again byte by byte, its length in 32 bits or in 64.
+func TestStoreOfSegments(t *testing.T) {
+	for _, store := range [][]byte{manifest("allowed"), long(manifest("allowed"))} {
+		h, err := raster.ReadHeader(picture(1, app11(store, 1000)...), raster.Limits{})
+		if err != nil || !bytes.Equal(h.JUMBF(1<<20), store) {
+			t.Errorf("%v: %d bytes of %d", err, len(h.JUMBF(1<<20)), len(store))
+		}
 	}
 }
 
@@ -428,6 +448,8 @@ func TestHostileBucket(t *testing.T) {
 	}}
 	refuse("short.jpg", KindSizeChanged, good)
 	b.files["short.jpg"] = file{data: good, size: int64(len(good)) + 9, modified: now}
+	refuse("longer.jpg", KindSizeChanged, good)
+	b.files["longer.jpg"] = file{data: good, size: int64(len(good)) - 9, modified: now}
 	refuse("gone.jpg", KindVanished, good)
 	b.files["gone.jpg"] = file{data: good, modified: now, open: func() (io.ReadCloser, error) { return nil, fs.ErrNotExist }}
 	refuse("denied.jpg", "unreadable", good)
@@ -519,7 +541,11 @@ func TestReimport(t *testing.T) {
 	if len(reg) != 8 || missing != 1 {
 		t.Errorf("known after it: %+v", reg)
 	}
-	// What is missing comes back; what was missing is not told twice.
+	// What is missing is not told twice, and comes back.
+	opt.Table = first("file,title\n0.jpg,Nought\n1.jpg,One\n")
+	if got, sum := runOn(t, &b, opt, reg); sum.Missing != 0 || sum.Refused != 1 || sum.Unchanged != 7 {
+		t.Errorf("a run without a change: %+v %+v", sum, got)
+	}
 	b.put("7.jpg", picture(7))
 	opt.Table = first("file,title\n0.jpg,Nought\n1.jpg,One\n")
 	if got, sum := runOn(t, &b, opt, reg); sum.Added != 1 || got["7.jpg"].Status != Added || sum.Missing != 0 {

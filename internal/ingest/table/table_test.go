@@ -158,6 +158,33 @@ func TestBadTables(t *testing.T) {
 	}
 }
 
+// A table longer than a row may be, and than a page of the index: every row is found, and none that is not there.
+func TestManyRows(t *testing.T) {
+	const n = 30_000
+	tab, err := Read(context.Background(), func() (io.ReadCloser, error) { return rows(n), nil }, Options{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tab.Close()
+	if tab.Rows != n || tab.Bad != 0 || tab.Bytes < 2*maxRowBytes {
+		t.Fatalf("%d rows, %d left out, %d bytes", tab.Rows, tab.Bad, tab.Bytes)
+	}
+	for i := range n {
+		row, ok, err := tab.Lookup(fmt.Sprintf("masters/%03d/%09d.jpg", i%1000, i), nil)
+		if err != nil || !ok || row.Line != int64(i)+2 || row.Get(FieldTitle) != fmt.Sprintf("Harbour at dawn %d", i) || tab.Use(row) {
+			t.Fatalf("row %d: %v %v %+v", i, ok, err, row)
+		}
+		if i%100 == 0 {
+			if _, ok, _ := tab.Lookup(fmt.Sprintf("masters/%09d.jpg", i), nil); ok {
+				t.Fatal("found a row that is not there")
+			}
+		}
+	}
+	if err := tab.Unused(func(r Row) error { return fmt.Errorf("row %d is unused", r.Line) }); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFieldOf(t *testing.T) {
 	for in, want := range map[string]string{
 		"FILE": FieldPath, "Nom du fichier": FieldName, "Légende": FieldDescription, "Mots-clés": FieldKeywords, "Ayants droit": FieldRightsHolder,
