@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
 	"github.com/filigrane/filigrane/internal/ingest/table"
+	"github.com/filigrane/filigrane/internal/testphotos"
 )
 
 // benchPicture is a JPEG of 40 KB with the metadata an agency writes: XMP with title, creator, owner, keywords.
@@ -82,6 +85,30 @@ func BenchmarkRun(b *testing.B) {
 		}
 		benchRun(b, n, Options{Table: tab})
 	})
+}
+
+// BenchmarkPhotos reads the real photographs, with and without decoding them.
+func BenchmarkPhotos(b *testing.B) {
+	var photos bucket
+	for _, name := range testphotos.Names(b) {
+		data, err := os.ReadFile(filepath.Join(testphotos.Dir(), name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		photos.put(name, data)
+	}
+	for name, decode := range map[string]bool{"header": false, "decode": true} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				sum, err := Run(context.Background(), photos.list(), Options{Now: now, Decode: decode}, func(Result) error { return nil })
+				if err != nil || sum.Added == 0 {
+					b.Fatal(err, sum)
+				}
+				b.SetBytes(sum.BytesRead)
+			}
+			b.ReportMetric(float64(len(photos.files))*float64(b.N)/b.Elapsed().Seconds(), "objects/s")
+		})
+	}
 }
 
 // BenchmarkUnchanged is the second run over a bucket of which nothing changed.
