@@ -83,7 +83,7 @@ func TestReadsWhatExiftoolWrites(t *testing.T) {
 	}
 }
 
-// The manifest store these tests make, in all the containers they make, is one that another program reads too.
+// The manifest stores these tests make, in JPEG and in PNG, are ones that another program reads too.
 func TestExiftoolReadsOurManifests(t *testing.T) {
 	tool := exiftool(t)
 	for name, data := range map[string][]byte{"a.jpg": picture(1, app11(manifest("notAllowed"), 1000)...), "a.png": pngWith(t, "caBX", manifest("notAllowed"))} {
