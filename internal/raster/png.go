@@ -17,6 +17,9 @@ import (
 // maxInflated bounds what a compressed metadata chunk may grow to when it has to be read.
 const maxInflated = 16 << 20
 
+// maxInflations bounds how many such chunks of one file are read; photographs have one to three.
+const maxInflations = 16
+
 // Keywords of the text chunks understood here.
 const (
 	xmpKeyword     = "XML:com.adobe.xmp"
@@ -102,8 +105,16 @@ func pngBytes(ihdr []byte) int64 {
 
 // understandPNG fills EXIF, XMP, IPTC, ICC and Density from the chunks. What cannot be read is still
 // carried as a block.
+//
+// No more than maxInflations chunks are inflated: a file may hold thousands that each inflate to the limit.
 func (m *Metadata) understandPNG() {
+	inflations := 0
 	for _, b := range m.Blocks {
+		if b.mayInflate() {
+			if inflations++; inflations > maxInflations {
+				continue
+			}
+		}
 		switch b.Name {
 		case "eXIf":
 			if m.EXIF == nil {
@@ -130,6 +141,12 @@ func (m *Metadata) understandPNG() {
 			}
 		}
 	}
+}
+
+// mayInflate tells the chunks that understandPNG has to inflate from comments.
+func (b Block) mayInflate() bool {
+	return b.Name == "iCCP" || b.Name == "iTXt" && bytes.HasPrefix(b.Data, []byte(xmpKeyword+"\x00")) ||
+		b.Name == "zTXt" && bytes.HasPrefix(b.Data, []byte(iptcRawKeyword+"\x00"))
 }
 
 func physDensity(d []byte) Density {
