@@ -21,12 +21,15 @@ test: test-setup ## all tests, the import law included
 	$(GO) vet $(TAGS) ./...
 	FILIGRANE_NEED_TOOLS=1 $(GO) test $(TAGS) -timeout 40m ./...
 
-test-setup: ## install what tests compare metadata with: exiftool
-	@command -v exiftool >/dev/null || { \
-	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq libimage-exiftool-perl; }
+test-setup: bin/versitygw ## install what tests run against: exiftool, a PostgreSQL server, an S3 server
+	@command -v exiftool >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq libimage-exiftool-perl postgresql; }
+
+bin/versitygw:
+	@GOBIN=$(CURDIR)/bin $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 bench: ## speed, on one core; figures are compared as ratios within one run
-	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./iscc ./internal/signal ./internal/raster ./internal/demo
+	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./iscc ./internal/store/dir ./internal/store/s3 ./internal/registry ./internal/ingest ./internal/signal ./internal/raster ./internal/demo
 
 fuzz: ## every fuzz target for FUZZ (30s)
 	@for p in $$($(GO) list $(TAGS) ./...); do \

@@ -36,6 +36,16 @@ var law = map[string]struct {
 	"internal/store":             {},
 	"internal/store/dir":         {may: []string{"internal/store"}},
 	"internal/store/storetest":   {may: []string{"internal/store"}},
+	"internal/store/s3":          {may: []string{"internal/store"}},
+	"internal/store/s3test":      {may: []string{"internal/store/s3"}}, // tests only
+	"internal/store/faults":      {},                                   // tests only
+	"internal/registry":          {may: []string{"concepts"}},
+	"internal/registry/pgtest":   {}, // tests only
+	"party":                      {pure: true},
+	"internal/ingest/xmp":        {pure: true},
+	"internal/ingest/optout":     {pure: true, may: []string{"internal/ingest/xmp"}},
+	"internal/ingest/table":      {may: []string{"concepts"}},
+	"internal/ingest":            {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest/xmp", "internal/ingest/optout", "internal/ingest/table"}},
 	"internal/workspace":         {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":            {},
 	"internal/demo":              {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
@@ -49,7 +59,7 @@ var law = map[string]struct {
 }
 
 // testOnly packages are imported by tests and by nothing else.
-var testOnly = []string{"internal/oracle", "internal/testphotos", "internal/store/storetest"}
+var testOnly = []string{"internal/oracle", "internal/testphotos", "internal/store/storetest", "internal/store/s3test", "internal/store/faults", "internal/registry/pgtest"}
 
 // impure are the packages a pure one may not import, with everything below them.
 var impure = []string{"os", "net", "log", "database/sql", "math/rand", "io/fs", "io/ioutil", "syscall", "path/filepath", "time"}
