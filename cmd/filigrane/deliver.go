@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/store"
-	"github.com/filigrane/filigrane/internal/store/dir"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
@@ -32,7 +30,7 @@ func (deliverCmd) Help() string {
 // deliverRunCmd is "filigrane deliver [run]".
 type deliverRunCmd struct {
 	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue; default is the latest version of the only one."`
-	Output    string `short:"o" required:"" placeholder:"DIR" help:"The folder of the delivery: new, empty, or that of an interrupted run."`
+	Output    string `short:"o" required:"" placeholder:"PLACE" help:"The folder of the delivery, or s3://bucket/prefix: new, empty, or that of an interrupted run."`
 	keyPath
 	Geometry  string   `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) or native:R (size kept, mark laid out for R). R is 256 to 4096, with --readable pool 64 to 4096. Default ${default}."`
 	Format    string   `default:"png" help:"png, jpeg (4:4:4, quality 95) or source. Default ${default}."`
@@ -49,8 +47,11 @@ func (deliverRunCmd) Help() string {
 
 Pictures of 64 to 256 pixels are too small to be readable one by one. With --readable pool each is marked once, at the strength asked for, and in the end up to 256 files of each concept are read together; the manifest says which concepts they name. A concept they do not name is a warning, no failure.
 
+` + placeHelp + `
+
 Example: filigrane deliver --catalogue spring -o /deliveries/acme-2026 --licence acme-2026
-Example: filigrane deliver -c crops -o /deliveries/crops --geometry square:128 --readable pool --psnr 48`
+Example: filigrane deliver -c crops -o /deliveries/crops --geometry square:128 --readable pool --psnr 48
+Example: filigrane deliver -c spring -o "s3://acme/2026?endpoint=https://s3.example.org" --licence acme-2026`
 }
 
 // deliverJSON is the report of a delivery.
@@ -69,7 +70,7 @@ type deliverJSON struct {
 
 // Run makes the delivery.
 func (c *deliverRunCmd) Run(s *session) error {
-	abs, err := filepath.Abs(c.Output)
+	abs, err := s.absolute(c.Output)
 	if err != nil {
 		return err
 	}
@@ -83,9 +84,9 @@ func (c *deliverRunCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	st, err := dir.Open(abs)
+	st, err := s.place(s.ctx, abs)
 	if err != nil {
-		return deliveryError(err)
+		return placeError(err)
 	}
 	defer st.Close()
 	// The first report comes after the folder was accepted and before the first marked byte: the moment to make
@@ -227,6 +228,14 @@ func deliveryError(err error) error {
 	return err
 }
 
+// placeError is about a place that cannot be opened: mostly the caller's to mend.
+func placeError(err error) error {
+	if errors.Is(err, store.ErrFull) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return inputError{err}
+}
+
 // isFolder refuses what is no folder.
 func isFolder(name string) error {
 	info, err := os.Stat(name)
@@ -241,7 +250,7 @@ func isFolder(name string) error {
 
 // deliverVerifyCmd is "filigrane deliver verify".
 type deliverVerifyCmd struct {
-	Dir        string `arg:"" help:"The folder of the delivery."`
+	Dir        string `arg:"" help:"The folder of the delivery, or s3://bucket/prefix."`
 	Manifest   string `placeholder:"SHA256" help:"What the hash of manifest.json must be, as committed."`
 	HashesOnly bool   `help:"Compare hashes only; needs no key."`
 	Sample     int    `default:"0" placeholder:"N" help:"Detect the marks of N images only (of a delivery made with --readable pool: N pools), spread evenly; 0 means all."`
@@ -256,9 +265,9 @@ Example: filigrane deliver verify /deliveries/acme-2026 --sample 100`
 
 // Run verifies.
 func (c *deliverVerifyCmd) Run(s *session) error {
-	st, err := openExisting(c.Dir)
+	st, err := s.existing(s.ctx, c.Dir)
 	if err != nil {
-		return inputError{err}
+		return placeError(err)
 	}
 	defer st.Close()
 	opt := delivery.VerifyOptions{ManifestSHA256: c.Manifest, Sample: c.Sample, Workers: s.jobs()}

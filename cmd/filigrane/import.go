@@ -147,7 +147,7 @@ func ownPaths(ws *workspace.Workspace) map[string]bool {
 	}
 	if ds, err := ws.Deliveries(); err == nil {
 		for _, d := range ds {
-			if d.Dir != "" {
+			if d.Dir != "" && !inBucket(d.Dir) {
 				own[realPath(d.Dir)] = true
 			}
 		}

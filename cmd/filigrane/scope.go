@@ -2,13 +2,11 @@ package main
 
 import (
 	"errors"
-	"path/filepath"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/internal/store"
-	"github.com/filigrane/filigrane/internal/store/dir"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
@@ -129,11 +127,11 @@ func (d *detector) known(ws *workspace.Workspace) error {
 
 // fromFolder reads a finished delivery.
 func (d *detector) fromFolder(folder string) (*scope, error) {
-	abs, err := filepath.Abs(folder)
+	abs, err := d.absolute(folder)
 	if err != nil {
 		return nil, err
 	}
-	st, err := openExisting(abs)
+	st, err := d.existing(d.ctx, abs)
 	if err != nil {
 		return nil, err
 	}
@@ -162,14 +160,6 @@ func (d *detector) fromFolder(folder string) (*scope, error) {
 		}
 	}
 	return sc, nil
-}
-
-// openExisting opens a delivery's folder, without creating it.
-func openExisting(folder string) (*dir.Store, error) {
-	if err := isFolder(folder); err != nil {
-		return nil, err
-	}
-	return dir.Open(folder)
 }
 
 // fromCatalogue takes names from the workspace, for pictures that were marked without a delivery.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/filigrane/filigrane/mark"
 )
@@ -18,7 +19,7 @@ type Delivery struct {
 	// Profile is the number of the mark's parameter set, Resolution the short side R it was laid out for.
 	Profile    int `json:"profile"`
 	Resolution int `json:"resolution"`
-	// Dir is the absolute path of the delivery's files, "" for single pictures marked without a delivery.
+	// Dir is the absolute path of the delivery's folder, or s3:// and the address of its bucket; "" for single pictures marked without a delivery.
 	Dir string `json:"dir,omitempty"`
 }
 
@@ -26,7 +27,7 @@ func (d Delivery) check() error {
 	if _, err := mark.ProfileByID(d.Profile); err != nil {
 		return err
 	}
-	if d.Resolution < mark.CellSize || d.Path.Bank == "" || d.Path.Epoch < 0 || d.Dir != "" && !filepath.IsAbs(d.Dir) {
+	if d.Resolution < mark.CellSize || d.Path.Bank == "" || d.Path.Epoch < 0 || d.Dir != "" && !filepath.IsAbs(d.Dir) && !strings.HasPrefix(d.Dir, "s3://") {
 		return fmt.Errorf("delivery %+v is incomplete", d)
 	}
 	return nil
