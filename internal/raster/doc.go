@@ -50,6 +50,11 @@
 // left out too. A JPEG's APP11 (C2PA manifest) is carried as found; its hard binding will no longer
 // match, which is for the delivery layer to judge.
 //
+// # What may be added
+//
+// [Picture.Declare] writes what a delivered copy says about its use (PLUS Data Mining, Other Constraints, Web Statement
+// of Rights) into the XMP, in the place of the same properties, and changes no other byte of the packet but padding.
+//
 // # How lossy files are written
 //
 // A JPEG is written with the quantisation tables and the chroma subsampling of its source (4:1:1 and 4:1:0

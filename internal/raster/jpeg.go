@@ -444,10 +444,16 @@ func encodeJPEGPicture(w io.Writer, p *Picture, img image.Image, opt EncodeOptio
 // jpegBlocks gives the segments to write: those of the source if it was a JPEG, else new ones made
 // from the understood parts.
 func jpegBlocks(p *Picture, grey bool) ([]Block, *Error) {
-	if p.Format == JPEG {
-		return carriedSegments(p, grey), nil
-	}
 	const room = 65533
+	if p.Format == JPEG {
+		out := carriedSegments(p, grey)
+		for _, b := range out {
+			if len(b.Data) > room { // what was added to it
+				return nil, fail(KindUnsupported, "a metadata segment %s of %d bytes does not fit a JPEG; deliver as PNG or strip the metadata", b.Name, len(b.Data))
+			}
+		}
+		return out, nil
+	}
 	var out []Block
 	app1 := func(what, sig string, d []byte) *Error {
 		if len(d) == 0 {

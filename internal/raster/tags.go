@@ -25,6 +25,7 @@ type Tags struct {
 	Source       string   // photoshop:Source, IPTC Source
 	UsageTerms   string   // xmpRights:UsageTerms
 	DataMining   string   // plus:DataMining, the PLUS vocabulary on machine learning
+	SourceType   string   // Iptc4xmpExt:DigitalSourceType, the IPTC vocabulary on how the picture was made
 	Keywords     []string // dc:subject, IPTC Keywords
 	DateCreated  string   // ISO 8601 as precise as known; photoshop:DateCreated, IPTC DateCreated, EXIF DateTimeOriginal
 }
@@ -36,6 +37,7 @@ const (
 	nsRights    = "http://ns.adobe.com/xap/1.0/rights/"
 	nsXMP       = "http://ns.adobe.com/xap/1.0/"
 	nsPLUS      = "http://ns.useplus.org/ldf/xmp/1.0/"
+	nsIPTCExt   = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 )
 
 // Tags reads the descriptive metadata of p. Damaged metadata gives what could be read of it.
@@ -224,6 +226,7 @@ func (f *foundTags) tags() Tags {
 		Source:       first(x[nsPhotoshop+"Source"], i["Source"]),
 		UsageTerms:   first(x[nsRights+"UsageTerms"]),
 		DataMining:   first(x[nsPLUS+"DataMining"]),
+		SourceType:   first(x[nsIPTCExt+"DigitalSourceType"]),
 		DateCreated: isoDate(first(x[nsPhotoshop+"DateCreated"], joinDate(i["DateCreated"], i["TimeCreated"]),
 			e["DateTimeOriginal"], x[nsXMP+"CreateDate"])),
 	}
