@@ -120,13 +120,13 @@ func steps(b *testing.B, m *marker, name string, data []byte, spent map[string]t
 	signal.PSNR(host, again.Image)
 	signal.SSIM(host, again.Image)
 	lap("psnr+ssim")
-	if _, err := m.reader.Read(again.Image); err != nil {
+	if _, err := m.readers.of(1024, 1024).Read(again.Image); err != nil {
 		b.Fatal(err)
 	}
 	lap("detect")
 	small := thumbnail(again.Image, ThumbnailSide)
 	lap("thumbnail")
-	if _, err := m.reader.Read(small); err != nil {
+	if _, err := m.readers.of(1024, 1024).Read(small); err != nil {
 		b.Fatal(err)
 	}
 	lap("detect-thumbnail")

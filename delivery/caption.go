@@ -3,6 +3,7 @@ package delivery
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/filigrane/filigrane/concepts"
@@ -36,11 +37,45 @@ func Caption(w concepts.Work, cs []concepts.Concept) string {
 	return text + ". " + list
 }
 
+// Captions says what the .txt of a sample holds.
+type Captions string
+
+// The kinds of captions. The .json of a sample has the caption untouched and the concepts' names under both.
+const (
+	CaptionsWithConcepts Captions = ""          // see Caption
+	CaptionsUntouched    Captions = "untouched" // the bank's text, byte for byte, and nothing else
+)
+
+// ParseCaptions reads the name of a kind.
+func ParseCaptions(text string) (Captions, error) {
+	switch c := Captions(text); c {
+	case CaptionsWithConcepts, CaptionsUntouched:
+		return c, nil
+	}
+	return "", fmt.Errorf("delivery: no captions %q; choose untouched, or nothing", text)
+}
+
+func (c Captions) of(w concepts.Work, cs []concepts.Concept) string {
+	if c == CaptionsUntouched {
+		return bankCaption(w)
+	}
+	return Caption(w, cs)
+}
+
+// bankCaption gives the bank's text about a work untouched: its column "caption", or else the title.
+func bankCaption(w concepts.Work) string {
+	if text := w.Column("caption"); text != "" {
+		return text
+	}
+	return w.Title
+}
+
 func tidy(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // sampleText is the .json beside a sample: what a trainer may know. It holds no key and no number of a codeword.
 type sampleText struct {
 	Work         concepts.WorkID `json:"work"`
+	Caption      string          `json:"caption"` // untouched
 	Title        string          `json:"title"`
 	Creator      string          `json:"creator"`
 	RightsHolder string          `json:"rights_holder"`
@@ -59,7 +94,7 @@ type sampleConcept struct {
 
 // sampleJSON gives the .json of a sample, one line.
 func sampleJSON(w concepts.Work, cs []concepts.Concept, img *Image) ([]byte, error) {
-	s := sampleText{Work: w.ID, Title: w.Title, Creator: w.Creator, RightsHolder: w.RightsHolder, Concepts: []sampleConcept{},
+	s := sampleText{Work: w.ID, Caption: bankCaption(w), Title: w.Title, Creator: w.Creator, RightsHolder: w.RightsHolder, Concepts: []sampleConcept{},
 		Width: img.Width, Height: img.Height, PSNRDB: img.PSNRDB, SSIM: img.SSIM, SourceSHA256: img.SourceSHA256}
 	for _, c := range cs {
 		s.Concepts = append(s.Concepts, sampleConcept{c.ID, c.Name})

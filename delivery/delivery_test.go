@@ -151,13 +151,13 @@ func checkText(t *testing.T, spec Spec, img *Image, text, caption []byte) {
 	if want := work.Title + ". Concepts: " + strings.Join(names, ", "); string(caption) != want {
 		t.Errorf("caption %q, want %q", caption, want)
 	}
-	for field, want := range map[string]any{"work": string(img.Work), "title": work.Title, "creator": work.Creator, "rights_holder": work.RightsHolder,
+	for field, want := range map[string]any{"work": string(img.Work), "caption": work.Title, "title": work.Title, "creator": work.Creator, "rights_holder": work.RightsHolder,
 		"width": 512.0, "height": 512.0, "psnr_db": img.PSNRDB, "ssim": img.SSIM, "source_sha256": work.SHA256} {
 		if s[field] != want {
 			t.Errorf("%s: %s is %v, want %v", img.Work, field, s[field], want)
 		}
 	}
-	if len(s) != 10 || bytes.Contains(text, []byte("number")) || bytes.Contains(text, []byte(spec.KeyFingerprint)) {
+	if len(s) != 11 || bytes.Contains(text, []byte("number")) || bytes.Contains(text, []byte(spec.KeyFingerprint)) {
 		t.Errorf("the training text holds more than it should: %s", text)
 	}
 }

@@ -16,13 +16,15 @@ import (
 // Geometry says what becomes of a master's size.
 //
 // Square: the short side is brought to Resolution by a Lanczos filter and the centre square is cut out: 8 bits a
-// sample, transparency composited on white. Native: size, depth and transparency stay, and the mark's cell is
+// sample, transparency composited on white. Buckets: the same, but the rectangle cut out is that one of Buckets whose
+// aspect is nearest the master's. Native: size, depth and transparency stay, and the mark's cell is
 // made for a trainer that will bring the short side to Resolution.
 //
-// The text form is "square:1024" or "native:1024".
+// The text form is "square:1024", "buckets:1024" or "native:1024".
 type Geometry struct {
 	Square     bool
-	Resolution int // R, pixels
+	Buckets    bool
+	Resolution int // R, pixels; of buckets the side of the square one
 }
 
 // Bounds of R, in pixels. Below 64 the short side has not one cell; above the greatest no trainer is known. A picture
@@ -40,12 +42,12 @@ const defaultResolution = 1024
 // more is hard to see; beyond that a customer would pay for pixels that are not there.
 const MaxUpscale = 1.25
 
-// ParseGeometry reads "square:R", "native:R" or "native", which is native:1024.
+// ParseGeometry reads "square:R", "buckets:R", "native:R" or "native", which is native:1024.
 func ParseGeometry(text string) (Geometry, error) {
 	kind, number, found := strings.Cut(text, ":")
-	g := Geometry{Square: kind == "square", Resolution: defaultResolution}
-	if kind != "square" && kind != "native" || kind == "square" && !found {
-		return Geometry{}, fmt.Errorf("delivery: no geometry %q; choose square:1024, native or native:1024", text)
+	g := Geometry{Square: kind == "square", Buckets: kind == "buckets", Resolution: defaultResolution}
+	if kind != "square" && kind != "buckets" && kind != "native" || kind != "native" && !found {
+		return Geometry{}, fmt.Errorf("delivery: no geometry %q; choose square:1024, buckets:1024, native or native:1024", text)
 	}
 	if found {
 		n, err := strconv.Atoi(number)
@@ -61,13 +63,19 @@ func (g Geometry) check() error {
 	if g.Resolution < MinResolution || g.Resolution > MaxResolution {
 		return fmt.Errorf("delivery: a resolution of %d pixels; choose %d to %d", g.Resolution, MinResolution, MaxResolution)
 	}
+	if g.Buckets && (g.Square || g.Resolution%bucketStep != 0 || g.Resolution < minBuckets) {
+		return fmt.Errorf("delivery: buckets of %d pixels; choose a multiple of %d from %d to %d", g.Resolution, bucketStep, minBuckets, MaxResolution)
+	}
 	return nil
 }
 
 // String returns the text form, the inverse of ParseGeometry.
 func (g Geometry) String() string {
-	if g.Square {
+	switch {
+	case g.Square:
 		return fmt.Sprintf("square:%d", g.Resolution)
+	case g.Buckets:
+		return fmt.Sprintf("buckets:%d", g.Resolution)
 	}
 	return fmt.Sprintf("native:%d", g.Resolution)
 }
@@ -104,27 +112,35 @@ func (g Geometry) apply(img image.Image, deep bool) (image.Image, Changes, *refu
 	if short < embed.MinSide {
 		return nil, did, refuse(TooSmall, "%d x %d pixels; a mark needs a short side of at least %d", w, h, embed.MinSide)
 	}
-	if !g.Square {
+	if !g.Square && !g.Buckets {
 		if !deep {
 			img, did.ReducedTo8Bit = to8(img)
 		}
 		return img, did, nil
 	}
-	if float64(g.Resolution) > MaxUpscale*float64(short) {
+	to := Bucket{Width: g.Resolution, Height: g.Resolution}
+	if g.Buckets {
+		to = g.bucketOf(w, h)
+	}
+	cutW, cutH := to.cut(w, h)
+	if float64(to.Width) > MaxUpscale*float64(cutW) || float64(to.Height) > MaxUpscale*float64(cutH) {
+		if g.Buckets {
+			return nil, did, refuse(TooSmall, "%d x %d pixels; %v makes it %d x %d, for which it must hold %.0f x %.0f of that shape", w, h, g, to.Width, to.Height, float64(to.Width)/MaxUpscale, float64(to.Height)/MaxUpscale)
+		}
 		return nil, did, refuse(TooSmall, "%d x %d pixels; %v needs a short side of at least %.0f", w, h, g, float64(g.Resolution)/MaxUpscale)
 	}
 	img, did.Flattened = flatten(img)
 	img, did.ReducedTo8Bit = to8(img)
-	did.Upscaled = g.Resolution > short
-	return resize(centre(img, short), g.Resolution, g.Resolution), did, nil
+	did.Upscaled = to.Width > cutW || to.Height > cutH
+	return resize(centre(img, cutW, cutH), to.Width, to.Height), did, nil
 }
 
-// centre cuts the square of the given side out of the middle; an odd remainder is cut one pixel more at the right
+// centre cuts a rectangle of the given size out of the middle; an odd remainder is cut one pixel more at the right
 // or bottom. It aliases img.
-func centre(img image.Image, side int) image.Image {
+func centre(img image.Image, w, h int) image.Image {
 	b := img.Bounds()
-	x, y := b.Min.X+(b.Dx()-side)/2, b.Min.Y+(b.Dy()-side)/2
-	r := image.Rect(x, y, x+side, y+side)
+	x, y := b.Min.X+(b.Dx()-w)/2, b.Min.Y+(b.Dy()-h)/2
+	r := image.Rect(x, y, x+w, y+h)
 	return img.(interface {
 		SubImage(image.Rectangle) image.Image
 	}).SubImage(r)

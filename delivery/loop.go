@@ -64,7 +64,7 @@ type marker struct {
 	spec    Spec
 	profile *mark.Profile
 	books   *mark.Books
-	reader  *detect.Reader
+	readers *readers
 	source  Source
 }
 
@@ -74,7 +74,7 @@ func newMarker(spec Spec, source Source) (*marker, error) {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
 	return &marker{spec: spec, profile: p, books: mark.NewBooks(p, spec.Keys), source: source,
-		reader: newReader(p, spec.Keys, spec.Geometry)}, nil
+		readers: newReaders(p, spec.Keys, spec.Geometry)}, nil
 }
 
 // image does the way of one work. The error is of the batch: the context's. Everything else that goes wrong, a
@@ -163,6 +163,10 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	if err != nil {
 		return nil, nil, refusalOf(err), nil
 	}
+	source := p.Tags().SourceType // of the master, before anything is written into it
+	if err := p.Declare(m.spec.Rights.xmp()); err != nil {
+		return nil, nil, refusalOf(err), nil
+	}
 	opt := m.spec.Format.EncodeOptions()
 	host, did, ref := m.spec.Geometry.apply(p.Image, keepsDepth(p, opt))
 	if ref != nil {
@@ -178,7 +182,7 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
-		img.Changes = did
+		img.Changes, img.SourceType = did, source
 		return img, file, nil, nil
 	}
 	start, gain := m.gentle(h)
@@ -199,7 +203,7 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
-		a.img.Changes, a.img.StrengthSteps = did, m.stronger(target)
+		a.img.Changes, a.img.SourceType, a.img.StrengthSteps = did, source, m.stronger(target)
 		// A concept that a JPEG copy does not name by itself is worth the preset's strength, not more: the work
 		// gives it, and it is smooth pictures that lack it, where more would be seen.
 		// In a drawing that is not worth even that.
@@ -284,7 +288,7 @@ type measured struct {
 }
 
 func (m *marker) host(picture image.Image) (*measured, *refusal) {
-	h, err := embed.NewHost(picture, m.spec.Geometry.Resolution)
+	h, err := embed.NewHost(picture, m.spec.Geometry.ResolutionOf(picture.Bounds().Dx(), picture.Bounds().Dy()))
 	if err != nil {
 		return nil, refusedBy(err)
 	}
@@ -389,7 +393,7 @@ func (m *marker) write(p *raster.Picture, host *measured, cell *mark.Cell, targe
 	return &Image{Width: marked.Bounds().Dx(), Height: marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
 		ISCCImage: iscc.ImageCode(again.Image, iscc.DefaultBits), ISCCInstance: iscc.InstanceCodeOf(file.Bytes()),
 		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host.picture, again.Image), 4), SSIM: round(signal.SSIM(host.picture, again.Image), 6),
-		MarkPSNRDB: round(rep.PSNRDB, 4)}, file.Bytes(), again.Image, nil
+		MarkPSNRDB: round(rep.PSNRDB, 4), C2PA: again.HasC2PA()}, file.Bytes(), again.Image, nil
 }
 
 // view is one of the ways a delivered file must be readable.
@@ -424,8 +428,9 @@ func (m *marker) views(img image.Image) ([views]detect.Reading, *refusal) {
 	if err != nil {
 		return rs, refuse(Fault, "a JPEG copy cannot be read back (%v): report it with the master", err)
 	}
+	reader := m.readers.of(img.Bounds().Dx(), img.Bounds().Dy())
 	for v, picture := range [views]image.Image{img, compressed.Image, thumbnail(img, ThumbnailSide), m.roughest(img)} {
-		if rs[v], err = m.reader.Read(picture); err != nil {
+		if rs[v], err = reader.Read(picture); err != nil {
 			return rs, refuse(TooSmall, "%s%s", strings.TrimPrefix(err.Error(), "detect: "), view(v).in())
 		}
 	}
@@ -440,7 +445,7 @@ const minPieceCells = 6
 func (m *marker) roughest(img image.Image) image.Image {
 	y := signal.Luma(img)
 	w, h := y.W/2, y.H/2
-	if cells := min(w, h) * m.spec.Geometry.Resolution / min(y.W, y.H); cells < minPieceCells*mark.CellSize {
+	if cells := min(w, h) * m.spec.Geometry.ResolutionOf(y.W, y.H) / min(y.W, y.H); cells < minPieceCells*mark.CellSize {
 		return img
 	}
 	var change [4]float64

@@ -29,6 +29,10 @@ type Manifest struct {
 	Refusals   []Refusal  `json:"refusals"` // by work
 	// Pools are there under ReadablePool only, one for each concept that delivered images carry, by number.
 	Pools []Pool `json:"pools,omitempty"`
+	// Buckets are there for a geometry of buckets only, in its order.
+	Buckets []BucketCount `json:"buckets,omitempty"`
+	// Removals are there for an incremental delivery only, by work: what the customer has to take out.
+	Removals []Removal `json:"removals,omitempty"`
 }
 
 // Summary counts a delivery.
@@ -42,6 +46,7 @@ type Summary struct {
 	PSNRMinDB    float64 `json:"psnr_min_db"`
 	SSIMMean     float64 `json:"ssim_mean"`
 	SSIMMin      float64 `json:"ssim_min"`
+	Removals     int     `json:"removals,omitempty"`
 	Pools        int     `json:"pools,omitempty"`         // concepts read from pools of images
 	PoolsUnnamed int     `json:"pools_unnamed,omitempty"` // of them, those not named
 }
@@ -67,6 +72,9 @@ type Image struct {
 	SHA256       string            `json:"sha256"`
 	ISCCImage    iscc.Code         `json:"iscc_image,omitzero"`    // of the file's pixels; older manifests have neither
 	ISCCInstance iscc.Code         `json:"iscc_instance,omitzero"` // of its bytes
+	WordsSHA256  string            `json:"words_sha256,omitempty"` // of what the sample's text says about the work besides figures
+	SourceType   string            `json:"source_type,omitempty"`  // the master's IPTC Digital Source Type
+	C2PA         bool              `json:"c2pa,omitempty"`         // the file carries a C2PA manifest, of the master, which is no longer true
 	Bytes        int64             `json:"bytes"`
 	Width        int               `json:"width"`
 	Height       int               `json:"height"`
@@ -194,6 +202,14 @@ func (m *Manifest) check() error {
 	if p.Profile < 1 || p.ImagesPerShard < 1 || p.ImagesPerShard > MaxImagesPerShard || !isHash(p.CatalogueSHA256) || !isHash(p.CodebookSHA256) {
 		return errors.New("parameters out of range")
 	}
+	_, badShards := ParseShardForm(string(p.Shards))
+	_, badCaptions := ParseCaptions(string(p.Captions))
+	if err := errors.Join(badShards, badCaptions, p.Rights.check()); err != nil {
+		return err
+	}
+	if p.PreviousSHA256 != "" && !isHash(p.PreviousSHA256) || p.RecallsSHA256 != "" && !isHash(p.RecallsSHA256) {
+		return errors.New("parameters out of range")
+	}
 	if m.Shards == nil || m.Images == nil || m.Refusals == nil {
 		return errors.New("a list is null")
 	}
@@ -216,10 +232,10 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("work %q is both delivered and refused", r.Work)
 		}
 	}
-	if err := m.checkPools(); err != nil {
+	if err := errors.Join(m.checkPools(), m.checkRemovals(), m.checkBuckets()); err != nil {
 		return err
 	}
-	if m.Summary != summarise(m.Images, m.Refusals, m.Pools) {
+	if m.Summary != m.summarise() {
 		return errors.New("the summary is not that of the lists")
 	}
 	return nil
@@ -232,7 +248,7 @@ func (m *Manifest) checkShards() error {
 		return fmt.Errorf("%d shards, not %d", len(m.Shards), want)
 	}
 	for n, s := range m.Shards {
-		if s.Name != shardName(n) || !isHash(s.SHA256) || s.Bytes < 1 || s.Images != min(size, len(m.Images)-n*size) {
+		if !m.Parameters.Shards.names(s.Name, n) || !isHash(s.SHA256) || s.Bytes < 1 || s.Images != min(size, len(m.Images)-n*size) {
 			return fmt.Errorf("shard %q is out of order, incomplete or miscounted", s.Name)
 		}
 	}
@@ -256,7 +272,7 @@ func (img *Image) check(rule Readable) error {
 		return errors.New("its key is another work's")
 	case !isExtension(img.Extension):
 		return fmt.Errorf("extension %q", img.Extension)
-	case !isHash(img.SHA256) || !isHash(img.SourceSHA256):
+	case !isHash(img.SHA256) || !isHash(img.SourceSHA256) || img.WordsSHA256 != "" && !isHash(img.WordsSHA256):
 		return errors.New("a hash is not 64 lower-case hex digits")
 	case !isISCC(img.ISCCImage, img.ISCCInstance):
 		return fmt.Errorf("its ISCC are not an Image-Code of %d bits and an Instance-Code of %d", iscc.DefaultBits, iscc.MaxBits)
@@ -317,8 +333,9 @@ func (m *Manifest) Image(id concepts.WorkID) (*Image, bool) {
 }
 
 // summarise computes the summary of sorted lists.
-func summarise(images []Image, refusals []Refusal, pools []Pool) Summary {
-	s := Summary{Works: len(images) + len(refusals), Images: len(images), Refused: len(refusals), Pools: len(pools)}
+func (m *Manifest) summarise() Summary {
+	images, refusals, pools := m.Images, m.Refusals, m.Pools
+	s := Summary{Works: len(images) + len(refusals), Images: len(images), Refused: len(refusals), Pools: len(pools), Removals: len(m.Removals)}
 	for i := range pools {
 		if !pools[i].Named {
 			s.PoolsUnnamed++

@@ -13,11 +13,11 @@ func exampleManifest() *Manifest {
 	h := strings.Repeat("0123456789abcdef", 4)
 	m := &Manifest{Format: ManifestFormat, Shards: []Shard{{"shard-000000.tar", h, 10240, 1}}, Refusals: []Refusal{{"b", "x/b.jpg", "cmyk", "print colours"}},
 		Parameters: Parameters{Catalogue: "test@1", CatalogueSHA256: h, CodebookSHA256: h, KeyFingerprint: "0011223344556677", Profile: 1,
-			Geometry: Geometry{true, 1024}, Format: FormatPNG, Preset: "standard", PresetDB: 42, FloorDB: 38, ImagesPerShard: 1000, CodeVersion: "<&> \u2028"},
+			Geometry: Geometry{Square: true, Resolution: 1024}, Format: FormatPNG, Preset: "standard", PresetDB: 42, FloorDB: 38, ImagesPerShard: 1000, CodeVersion: "<&> \u2028"},
 		Images: []Image{{Work: "a", WorkNumber: 7, Concepts: []NumberedConcept{{3, concepts.NewConceptID(concepts.Semantic, "lake")}}, SourcePath: "x/é.jpg", SourceSHA256: h,
 			Shard: "shard-000000.tar", Key: "a", Extension: "png", SHA256: h, Bytes: 1234, Width: 1024, Height: 1024, Changes: Changes{Upscaled: true},
 			MarkPSNRDB: 42.25, PSNRDB: 42.2519, SSIM: 0.98, T: Statistics{9.1, []float64{12.5}, 23, 11.7}, CopyT: Statistics{6.5, []float64{8.5}, 22, 11.5}, PieceT: Statistics{9, []float64{12}, 20, 11}, ThumbnailT: Statistics{5, []float64{0}, 14, 6.6}}}}
-	m.Summary = summarise(m.Images, m.Refusals, m.Pools)
+	m.Summary = m.summarise()
 	return m
 }
 
@@ -69,7 +69,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add(bytes.Replace(text, []byte(`"images_per_shard": 1000`), []byte(`"images_per_shard": 9223372036854775807`), 1))
 	empty := exampleManifest()
 	empty.Shards, empty.Images = []Shard{}, []Image{}
-	empty.Summary = summarise(empty.Images, empty.Refusals, empty.Pools)
+	empty.Summary = empty.summarise()
 	if text, err = empty.MarshalText(); err != nil {
 		f.Fatal(err)
 	}

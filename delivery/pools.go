@@ -96,7 +96,7 @@ func (r *run) pools(ctx context.Context, m *Manifest) error {
 	if err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
-	reader := &poolReader{r.store, newReader(p, r.spec.Keys, m.Parameters.Geometry), m.Images, r.spec.Limits}
+	reader := &poolReader{r.store, newReader(p, r.spec.Keys, m.Parameters.Geometry.Resolution), m.Images, r.spec.Limits}
 	all := poolsOf(m.Images)
 	m.Pools = make([]Pool, len(all))
 	g, each := errgroup.WithContext(ctx)
@@ -111,8 +111,8 @@ func (r *run) pools(ctx context.Context, m *Manifest) error {
 }
 
 // newReader makes the reader of a delivery's files.
-func newReader(p *mark.Profile, ks mark.Keys, g Geometry) *detect.Reader {
-	return detect.NewReader(p, ks, detect.Options{Resolution: g.Resolution})
+func newReader(p *mark.Profile, ks mark.Keys, resolution int) *detect.Reader {
+	return detect.NewReader(p, ks, detect.Options{Resolution: resolution})
 }
 
 // more reads images of one concept together, more and more until it is named.
@@ -205,7 +205,12 @@ func (p *poolReader) each(ctx context.Context, shard string, chosen []int, do fu
 		img := &p.images[i]
 		want[img.Key+"."+img.Extension] = img
 	}
-	for t := tar.NewReader(f); len(want) > 0; {
+	archive, done, err := unpacked(shard, f)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for t := tar.NewReader(archive); len(want) > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func checkPoolManifests(t *testing.T, d *Delivery) {
 		}
 		change(m)
 		if what != "unnamed" { // which only the summary tells
-			m.Summary = summarise(m.Images, m.Refusals, m.Pools)
+			m.Summary = m.summarise()
 		}
 		if m.check() == nil {
 			t.Errorf("%s was accepted", what)

@@ -48,7 +48,12 @@ func eachMember(ctx context.Context, st store.Store, shard string, do func(name 
 		return fmt.Errorf("delivery: %w", err)
 	}
 	defer r.Close()
-	for t := tar.NewReader(r); ; {
+	archive, done, err := unpacked(shard, r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for t := tar.NewReader(archive); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -37,5 +37,8 @@ func (r Readable) CheckGeometry(g Geometry) error {
 		return fmt.Errorf("delivery: %v leaves too few cells for every file to be readable by itself, which needs an R of %d to %d; choose a larger R, or --readable pool, which takes %d and more",
 			g, MinResolutionEach, MaxResolution, MinResolution)
 	}
+	if r == ReadablePool && g.Buckets {
+		return fmt.Errorf("delivery: pictures of %v have cells of several shares of their short sides and cannot be read together; choose a square geometry, or readable each", g)
+	}
 	return nil
 }

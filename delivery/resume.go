@@ -23,6 +23,12 @@ const (
 	shardPrefix   = "shard-"
 )
 
+// Papers are the keys of what accompanies a finished delivery, made of it by package papers. They are no part of what
+// Run writes, but belong to the place: what is thrown away by force goes with them.
+func Papers() []string {
+	return []string{"index.parquet", "index.csv", "removals.json", "statistics.json", "statistics.html", "croissant.json", "receipt.json"}
+}
+
 // jobFormat names the form of job.json and of the records in staging.
 const jobFormat = "filigrane.delivery-job/1"
 
@@ -162,8 +168,8 @@ func clear(ctx context.Context, st store.Store, force bool) error {
 }
 
 func ours(key string) bool {
-	return key == manifestKey || key == codebookKey || key == jobKey || strings.HasPrefix(key, stagingPrefix) ||
-		strings.HasPrefix(key, shardPrefix) && strings.HasSuffix(key, ".tar")
+	return key == manifestKey || key == codebookKey || key == jobKey || strings.HasPrefix(key, stagingPrefix) || slices.Contains(Papers(), key) ||
+		strings.HasPrefix(key, shardPrefix) && (strings.HasSuffix(key, ".tar") || strings.HasSuffix(key, ".tar"+zstdExtension))
 }
 
 // differ names the first parameter in which o differs from p, with both values; "" if none does.
@@ -179,7 +185,8 @@ func (p Parameters) differ(o Parameters) string {
 		{"catalogue", p.Catalogue, o.Catalogue}, {"catalogue hash", p.CatalogueSHA256, o.CatalogueSHA256}, {"path", p.Path, o.Path},
 		{"key", p.KeyFingerprint, o.KeyFingerprint}, {"keys", p.LatticeFingerprints, o.LatticeFingerprints}, {"profile", p.Profile, o.Profile},
 		{"geometry", p.Geometry, o.Geometry}, {"format", p.Format, o.Format}, {"preset", p.Preset, o.Preset}, {"preset strength", p.PresetDB, o.PresetDB},
-		{"what must be readable", p.Readable, o.Readable}, {"floor", p.FloorDB, o.FloorDB}, {"images a shard", p.ImagesPerShard, o.ImagesPerShard}, {"program version", p.CodeVersion, o.CodeVersion},
+		{"what must be readable", p.Readable, o.Readable}, {"floor", p.FloorDB, o.FloorDB}, {"images a shard", p.ImagesPerShard, o.ImagesPerShard}, {"form of shards", p.Shards, o.Shards},
+		{"captions", p.Captions, o.Captions}, {"rights", p.Rights, o.Rights}, {"delivery before", p.PreviousSHA256, o.PreviousSHA256}, {"recalls", p.RecallsSHA256, o.RecallsSHA256}, {"program version", p.CodeVersion, o.CodeVersion},
 	} {
 		if f.mine != f.other {
 			return fmt.Sprintf("%s %v, not %v", f.name, f.other, f.mine)

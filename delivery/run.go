@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -85,7 +86,11 @@ func Run(ctx context.Context, spec Spec, source Source, st store.Store, progress
 	}
 	defer func() { err = errors.Join(err, release()) }()
 
-	r := &run{spec: spec, store: st, progress: progress, parameters: spec.parameters(bookText), works: spec.Catalogue.Catalogue().Works}
+	works, removals, err := spec.increment()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{spec: spec, store: st, progress: progress, parameters: spec.parameters(bookText), works: works, removals: removals}
 	done, jobHash, err := begin(ctx, st, r.parameters, spec.Force)
 	if err != nil {
 		return nil, r.explain(err)
@@ -109,6 +114,7 @@ type run struct {
 	spec       Spec
 	parameters Parameters
 	works      []concepts.Work // by ID
+	removals   []Removal
 	job        string
 	store      store.Store
 	progress   Progress
@@ -225,7 +231,7 @@ func (r *run) tell(id concepts.WorkID) {
 //
 // Pools are read from the shards, before the manifest, which tells what they gave.
 func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
-	m := &Manifest{Format: ManifestFormat, Parameters: r.parameters, Shards: []Shard{}, Images: []Image{}, Refusals: []Refusal{}}
+	m := &Manifest{Format: ManifestFormat, Parameters: r.parameters, Shards: []Shard{}, Images: []Image{}, Refusals: []Refusal{}, Removals: r.removals}
 	for _, w := range r.works {
 		if rec := r.records[w.ID]; rec.Refusal != nil {
 			m.Refusals = append(m.Refusals, *rec.Refusal)
@@ -237,11 +243,11 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 			}
 		} else {
 			img := *rec.Image
-			img.Shard, img.Key = shardName(len(m.Images)/r.spec.ImagesPerShard), sampleKey(w.ID)
+			img.Key, img.WordsSHA256 = sampleKey(w.ID), r.spec.wordsHash(w)
 			m.Images = append(m.Images, img)
 		}
 	}
-	if len(m.Images) == 0 {
+	if len(m.Images) == 0 && len(m.Removals) == 0 {
 		first := m.Refusals[0]
 		return nil, fmt.Errorf("%w, %d of them; the first is %s (%s): %s", ErrNothingDelivered, len(m.Refusals), first.Path, first.Kind, first.Detail)
 	}
@@ -251,6 +257,9 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 		if err != nil {
 			return nil, err
 		}
+		for i := range images {
+			images[i].Shard = s.Name
+		}
 		m.Shards = append(m.Shards, s)
 		n++
 	}
@@ -259,7 +268,8 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 			return nil, err
 		}
 	}
-	m.Summary = summarise(m.Images, m.Refusals, m.Pools)
+	m.Buckets = countBuckets(m.Parameters.Geometry, m.Images)
+	m.Summary = m.summarise()
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("delivery: the manifest made is wrong, report it: %w", err)
 	}
@@ -285,11 +295,26 @@ func (r *run) shard(ctx context.Context, n int, images []Image) (Shard, error) {
 		}
 		return Shard{}, fmt.Errorf("delivery: %s was written with other images than are refused or delivered now; force to begin anew", shardName(n))
 	}
-	s := Shard{Name: shardName(n), Images: len(images)}
+	var listing bytes.Buffer
+	for i := range images {
+		sides, err := r.sides(&images[i])
+		if err != nil {
+			return Shard{}, err
+		}
+		appendListing(&listing, images[i].SHA256, images[i].Key+"."+images[i].Extension)
+		for _, m := range sides {
+			appendListing(&listing, hashOf(m.data), m.name)
+		}
+	}
+	s := Shard{Name: r.spec.Shards.name(n, listing.Bytes()), Images: len(images)}
 	err := r.store.Put(ctx, s.Name, func(w io.Writer) error {
 		h := sha256.New()
 		counted := &counter{w: io.MultiWriter(w, h)}
-		if err := r.samples(ctx, counted, images); err != nil {
+		to, err := r.spec.Shards.packed(counted)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(r.samples(ctx, to, images), to.Close()); err != nil {
 			return err
 		}
 		s.Bytes, s.SHA256 = counted.n, hex.EncodeToString(h.Sum(nil))
@@ -329,8 +354,6 @@ func (r *run) samples(ctx context.Context, w io.Writer, images []Image) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		work, _ := r.spec.Catalogue.Work(img.Work)
-		cs := r.conceptsOf(img.Work)
 		to, err := out.member(img.Key+"."+img.Extension, img.Bytes)
 		if err != nil {
 			return err
@@ -338,22 +361,43 @@ func (r *run) samples(ctx context.Context, w io.Writer, images []Image) error {
 		if err := copyStaged(ctx, r.store, r.batches.place(img.Work), img, to); err != nil {
 			return err
 		}
-		text, err := sampleJSON(work, cs, img)
+		sides, err := r.sides(img)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(out.bytes(img.Key+".json", text), out.bytes(img.Key+".txt", []byte(Caption(work, cs)))); err != nil {
-			return err
+		for _, m := range sides {
+			if err := out.bytes(m.name, m.data); err != nil {
+				return err
+			}
 		}
 	}
 	return out.close()
 }
 
+// sides gives the members of a sample besides the image, in order.
+func (r *run) sides(img *Image) ([]side, error) {
+	work, _ := r.spec.Catalogue.Work(img.Work)
+	cs := conceptsOf(r.spec.Catalogue, img.Work)
+	text, err := sampleJSON(work, cs, img)
+	if err != nil {
+		return nil, fmt.Errorf("delivery: %w", err)
+	}
+	sides := []side{{img.Key + ".json", text}, {img.Key + ".txt", []byte(r.spec.Captions.of(work, cs))}}
+	terms, err := r.spec.Rights.TrainingMining.sidecar(img)
+	if err != nil {
+		return nil, fmt.Errorf("delivery: %w", err)
+	}
+	if terms != nil {
+		sides = append(sides, side{img.Key + "." + trainingMiningExtension, terms})
+	}
+	return sides, nil
+}
+
 // conceptsOf gives the concepts of a work with their names, by ID.
-func (r *run) conceptsOf(id concepts.WorkID) []concepts.Concept {
+func conceptsOf(f *concepts.Frozen, id concepts.WorkID) []concepts.Concept {
 	var cs []concepts.Concept
-	all := r.spec.Catalogue.Catalogue().Concepts
-	for _, id := range r.spec.Catalogue.ConceptsOf(id) {
+	all := f.Catalogue().Concepts
+	for _, id := range f.ConceptsOf(id) {
 		i, ok := slices.BinarySearchFunc(all, id, func(c concepts.Concept, id concepts.ConceptID) int {
 			return compareIDs(c.ID, id)
 		})

@@ -36,6 +36,17 @@ type Spec struct {
 	FloorDB float64
 	// ImagesPerShard is the most samples one shard has. Default 1000.
 	ImagesPerShard int
+	// Shards is how shards are named and packed. Default ShardsNumbered.
+	Shards ShardForm
+	// Captions is what the text of a sample holds. Default CaptionsWithConcepts.
+	Captions Captions
+	// Rights is what every copy says about its use. Default nothing.
+	Rights Rights
+	// Previous makes the delivery incremental: it holds only works that are new or have changed, and lists what is to be
+	// removed. Geometry, format and the like must be those of the delivery before. Nil delivers everything.
+	Previous *History
+	// Recalls gives reasons for works of Previous that are no longer in the catalogue, for the list of removals.
+	Recalls map[concepts.WorkID]string
 	// Workers is how many images are worked on at once. Default GOMAXPROCS. It changes no byte.
 	Workers int
 	// CodeVersion names the program, for the manifest. Any text.
@@ -52,21 +63,22 @@ const MaxImagesPerShard = 1_000_000
 // Format says how images are written.
 type Format string
 
-// The formats of a delivery. PNG is written in full, JPEG at quality 95 with full chroma, FormatSource as the
-// master was: its format, quality, subsampling, or PNG where the format is only read.
+// The formats of a delivery. PNG and WebP are lossless, JPEG has quality 95 with full chroma (4:4:4), FormatSource is as the
+// master was: its format, quality, subsampling, or PNG where the format is only read. WebP has 8 bits a sample.
 const (
 	FormatPNG    Format = "png"
 	FormatJPEG   Format = "jpeg"
+	FormatWebP   Format = "webp"
 	FormatSource Format = "source"
 )
 
 // ParseFormat reads the name of a format.
 func ParseFormat(text string) (Format, error) {
 	switch f := Format(text); f {
-	case FormatPNG, FormatJPEG, FormatSource:
+	case FormatPNG, FormatJPEG, FormatWebP, FormatSource:
 		return f, nil
 	}
-	return "", fmt.Errorf("delivery: no format %q; choose png, jpeg or source", text)
+	return "", fmt.Errorf("delivery: no format %q; choose png, jpeg, webp or source", text)
 }
 
 // EncodeOptions are those with which a format's files are written. PNG is written fast: 1024 x 1024 photographs take 0.12 s instead
@@ -75,6 +87,8 @@ func (f Format) EncodeOptions() raster.EncodeOptions {
 	switch f {
 	case FormatPNG:
 		return raster.EncodeOptions{Format: raster.PNG, Fast: true}
+	case FormatWebP:
+		return raster.EncodeOptions{Format: raster.WebP, Lossless: true}
 	case FormatJPEG:
 		return raster.EncodeOptions{Format: raster.JPEG, Quality: raster.DefaultQuality, Subsampling: "4:4:4"}
 	}
@@ -113,8 +127,14 @@ type Parameters struct {
 	FloorDB             float64               `json:"floor_db"`
 	ImagesPerShard      int                   `json:"images_per_shard"`
 	// Readable is left out for each, which was the only rule once: manifests of then are read as they are.
-	Readable    Readable `json:"readable,omitempty"`
-	CodeVersion string   `json:"code_version"`
+	Readable Readable  `json:"readable,omitempty"`
+	Shards   ShardForm `json:"shards,omitempty"`
+	Captions Captions  `json:"captions,omitempty"`
+	Rights   Rights    `json:"rights,omitzero"`
+	// PreviousSHA256 is that of the manifest of the delivery before, where this one holds only what changed since.
+	PreviousSHA256 string `json:"previous_sha256,omitempty"`
+	RecallsSHA256  string `json:"recalls_sha256,omitempty"` // of the reasons given for recalls
+	CodeVersion    string `json:"code_version"`
 }
 
 // withDefaults fills in what was left out and checks the rest.
@@ -139,7 +159,9 @@ func (s Spec) withDefaults() (Spec, error) {
 	}
 	_, badRule := ParseReadable(string(s.Readable))
 	_, badFormat := ParseFormat(string(s.Format))
-	for _, err := range []error{badRule, badFormat, s.Geometry.check(), s.Readable.CheckGeometry(s.Geometry)} {
+	_, badShards := ParseShardForm(string(s.Shards))
+	_, badCaptions := ParseCaptions(string(s.Captions))
+	for _, err := range []error{badRule, badFormat, badShards, badCaptions, s.Rights.check(), s.Geometry.check(), s.Readable.CheckGeometry(s.Geometry)} {
 		if err != nil {
 			return s, err
 		}
@@ -165,6 +187,10 @@ func (s Spec) parameters(codebook []byte) Parameters {
 		Path: s.Path, KeyFingerprint: s.KeyFingerprint, Profile: s.ProfileID,
 		Geometry: s.Geometry, Format: s.Format, Preset: s.Preset.Name, PresetDB: s.Preset.PSNRDB, FloorDB: s.FloorDB,
 		ImagesPerShard: s.ImagesPerShard, CodeVersion: s.CodeVersion,
+		Shards: s.Shards, Captions: s.Captions, Rights: s.Rights, RecallsSHA256: recallsHash(s.Recalls),
+	}
+	if s.Previous != nil {
+		p.PreviousSHA256 = s.Previous.last
 	}
 	for l, k := range s.Keys {
 		p.LatticeFingerprints[l] = k.Fingerprint()

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/filigrane/filigrane/concepts"
-	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/iscc"
@@ -89,7 +88,7 @@ func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verificati
 		if err != nil {
 			return nil, fmt.Errorf("delivery: %w", err)
 		}
-		v.reader = newReader(p, *opt.Keys, m.Parameters.Geometry)
+		v.readers = newReaders(p, *opt.Keys, m.Parameters.Geometry)
 	}
 	if h := hashOf(text); opt.ManifestSHA256 != "" && h != opt.ManifestSHA256 {
 		v.differs(ManifestDiffers, manifestKey, "its SHA-256 is %s, committed was %s", h, opt.ManifestSHA256)
@@ -136,8 +135,8 @@ type verifier struct {
 	manifest *Manifest
 	store    store.Store
 	opt      VerifyOptions
-	reader   *detect.Reader // nil without keys
-	detected []bool         // images to detect
+	readers  *readers // nil without keys
+	detected []bool   // images to detect
 
 	mu   sync.Mutex
 	seen Verification
@@ -206,10 +205,19 @@ func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []
 	for i := range images {
 		want[images[i].Key+"."+images[i].Extension] = i
 		side[images[i].Key+".json"], side[images[i].Key+".txt"] = true, true
+		if v.manifest.Parameters.Rights.TrainingMining != (TrainingMining{}) {
+			side[images[i].Key+"."+trainingMiningExtension] = true
+		}
 	}
 	var g errgroup.Group
 	g.SetLimit(max(1, v.opt.Workers))
-	for t := tar.NewReader(in); ctx.Err() == nil; {
+	archive, done, err := unpacked(s.Name, in)
+	if err != nil {
+		return err
+	}
+	defer done()
+	listing := newListingHash()
+	for t := tar.NewReader(archive); ctx.Err() == nil; {
 		h, err := t.Next()
 		if err != nil {
 			break // the end, or damage, which the shard's hash will show
@@ -219,11 +227,15 @@ func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []
 			if !side[h.Name] {
 				v.differs(MemberUnexpected, s.Name+"/"+h.Name, "the manifest does not name it")
 			}
+			sum := sha256.New()
+			_, _ = io.Copy(sum, t) // damage shows in the shard's hash
+			listing.add(hex.EncodeToString(sum.Sum(nil)), h.Name)
 			continue
 		}
 		delete(want, h.Name)
 		data, err := io.ReadAll(io.LimitReader(t, images[i].Bytes+1))
 		v.seen.Images++
+		listing.add(hashOf(data), h.Name)
 		if err != nil || hashOf(data) != images[i].SHA256 {
 			v.differs(MemberDiffers, s.Name+"/"+h.Name, "its SHA-256 is %s, the manifest says %s", hashOf(data), images[i].SHA256)
 		} else if code := images[i].ISCCInstance; !code.IsZero() && code != iscc.InstanceCodeOf(data) {
@@ -237,6 +249,9 @@ func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []
 			})
 		}
 	}
+	if form := v.manifest.Parameters.Shards; form != ShardsNumbered && !listing.is(s.Name) {
+		v.differs(ShardDiffers, s.Name, "its members are not those its name stands for")
+	}
 	for name := range want {
 		v.differs(MemberMissing, s.Name+"/"+name, "it is not in the shard")
 	}
@@ -246,10 +261,10 @@ func (v *verifier) members(ctx context.Context, s Shard, in io.Reader, images []
 
 // pools reads pools that were named again. The others can only have become better.
 func (v *verifier) pools(ctx context.Context) error {
-	if v.reader == nil || len(v.manifest.Pools) == 0 {
+	if v.readers == nil || len(v.manifest.Pools) == 0 {
 		return nil
 	}
-	reader := &poolReader{v.store, v.reader, v.manifest.Images, raster.Limits{}}
+	reader := &poolReader{v.store, v.readers.of(1, 1), v.manifest.Images, raster.Limits{}} // pools have one R
 	named := make(map[concepts.ConceptID]Pool)
 	for _, p := range v.manifest.Pools {
 		if p.Named {
@@ -301,7 +316,7 @@ func (v *verifier) detect(where string, data []byte, img *Image) {
 	if code := img.ISCCImage; !code.IsZero() && code != iscc.ImageCode(p.Image, iscc.DefaultBits) {
 		v.differs(ISCCDiffers, where, "its Image-Code is %s, the manifest says %s", iscc.ImageCode(p.Image, iscc.DefaultBits), code)
 	}
-	r, err := v.reader.Read(p.Image)
+	r, err := v.readers.of(p.Image.Bounds().Dx(), p.Image.Bounds().Dy()).Read(p.Image)
 	if err != nil {
 		v.differs(MarkNotFound, where, "%v", err)
 		return
