@@ -55,7 +55,8 @@ func ParseCaptions(text string) (Captions, error) {
 	return "", fmt.Errorf("delivery: no captions %q; choose untouched, or nothing", text)
 }
 
-func (c Captions) of(w concepts.Work, cs []concepts.Concept) string {
+// Of gives the .txt of a work.
+func (c Captions) Of(w concepts.Work, cs []concepts.Concept) string {
 	if c == CaptionsUntouched {
 		return bankCaption(w)
 	}

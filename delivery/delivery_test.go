@@ -190,7 +190,7 @@ func checkSpecial(t *testing.T, d *Delivery, files fstest.MapFS) {
 }
 
 func checkManifest(t *testing.T, d *Delivery, folder string) {
-	text, err := os.ReadFile(filepath.Join(folder, manifestKey))
+	text, err := os.ReadFile(filepath.Join(folder, ManifestKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,8 +270,8 @@ func checkVerify(t *testing.T, d *Delivery, spec Spec, folder string) {
 		"unexpected shard": {func(f string) error { return os.WriteFile(filepath.Join(f, "shard-000009.tar"), nil, 0o666) }, []DifferenceKind{ShardUnexpected}},
 		"cut shard": {func(f string) error { return os.Truncate(filepath.Join(f, d.Shards[2].Name), 100) },
 			[]DifferenceKind{ShardDiffers, MemberMissing, MemberMissing}},
-		"missing codebook": {func(f string) error { return os.Remove(filepath.Join(f, codebookKey)) }, []DifferenceKind{CodebookDiffers}},
-		"changed codebook": {func(f string) error { return flip(filepath.Join(f, codebookKey), 60) }, []DifferenceKind{CodebookDiffers}},
+		"missing codebook": {func(f string) error { return os.Remove(filepath.Join(f, CodebookKey)) }, []DifferenceKind{CodebookDiffers}},
+		"changed codebook": {func(f string) error { return flip(filepath.Join(f, CodebookKey), 60) }, []DifferenceKind{CodebookDiffers}},
 	} {
 		f := copyOf()
 		if err := damage.do(f); err != nil {

@@ -81,8 +81,8 @@ func misnamed(t *testing.T, d *Delivery, spec Spec, folder string) {
 	t.Helper()
 	old := d.Shards[0].Name
 	name := spec.Shards.name(0, []byte("other members"))
-	text := read(t, filepath.Join(folder, manifestKey))
-	if err := errors.Join(os.WriteFile(filepath.Join(folder, manifestKey), bytes.ReplaceAll(text, []byte(old), []byte(name)), 0o666),
+	text := read(t, filepath.Join(folder, ManifestKey))
+	if err := errors.Join(os.WriteFile(filepath.Join(folder, ManifestKey), bytes.ReplaceAll(text, []byte(old), []byte(name)), 0o666),
 		os.Rename(filepath.Join(folder, old), filepath.Join(folder, name))); err != nil {
 		t.Fatal(err)
 	}

@@ -191,12 +191,12 @@ func (s Spec) checkHistory() error {
 
 // wordsHash gives the SHA-256, in hex, of what the text members of a sample say about a work besides its figures.
 func (s Spec) wordsHash(w concepts.Work) string {
-	cs := conceptsOf(s.Catalogue, w.ID)
+	cs := ConceptsOf(s.Catalogue, w.ID)
 	text, err := sampleJSON(w, cs, &Image{})
 	if err != nil {
 		panic("delivery: " + err.Error()) // there is nothing in it that cannot be written
 	}
-	return hashOf(append(text, s.Captions.of(w, cs)...))
+	return hashOf(append(text, s.Captions.Of(w, cs)...))
 }
 
 // recallsHash names the recalls among the parameters, "" for none.

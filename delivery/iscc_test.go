@@ -40,7 +40,7 @@ func checkVerifyISCC(t *testing.T, d *Delivery, spec Spec, folder string) {
 		change(&m)
 		text, err := m.MarshalText()
 		if err == nil {
-			err = os.WriteFile(filepath.Join(to, manifestKey), text, 0o666)
+			err = os.WriteFile(filepath.Join(to, ManifestKey), text, 0o666)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -13,15 +13,21 @@ import (
 	"github.com/filigrane/filigrane/internal/store"
 )
 
-// Keys of a store that holds a delivery, or one being made.
+// Keys of a store that holds a delivery, besides its shards.
 const (
-	manifestKey   = "manifest.json"
-	codebookKey   = "codebook.json"
+	ManifestKey = "manifest.json"
+	CodebookKey = "codebook.json"
+)
+
+// Keys of a delivery being made, and what those of shards begin with.
+const (
 	jobKey        = "job.json"
-	lockName      = "delivery"
 	stagingPrefix = "staging/"
 	shardPrefix   = "shard-"
 )
+
+// LockName is the lock of a place that holds a delivery, for whoever writes there.
+const LockName = "delivery"
 
 // Papers are the keys of what accompanies a finished delivery, made of it by package papers. They are no part of what
 // Run writes, but belong to the place: what is thrown away by force goes with them.
@@ -105,7 +111,7 @@ func begin(ctx context.Context, st store.Store, p Parameters, force bool) (done 
 
 // finished reads a manifest if there is one; other says in which parameter it differs from p, "" in none.
 func finished(ctx context.Context, st store.Store, p Parameters) (m *Manifest, other string, err error) {
-	text, err := store.ReadAll(ctx, st, manifestKey, maxDocument)
+	text, err := store.ReadAll(ctx, st, ManifestKey, maxDocument)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, "", nil
 	}
@@ -156,7 +162,7 @@ func clear(ctx context.Context, st store.Store, force bool) error {
 			return fmt.Errorf("%w: it holds %s and %d files in all, without a manifest or a job; choose an empty one, or force", ErrForeign, k, len(keys))
 		}
 	}
-	if i := slices.Index(keys, manifestKey); i > 0 {
+	if i := slices.Index(keys, ManifestKey); i > 0 {
 		keys[0], keys[i] = keys[i], keys[0]
 	}
 	for _, k := range keys {
@@ -168,7 +174,7 @@ func clear(ctx context.Context, st store.Store, force bool) error {
 }
 
 func ours(key string) bool {
-	return key == manifestKey || key == codebookKey || key == jobKey || strings.HasPrefix(key, stagingPrefix) || slices.Contains(Papers(), key) ||
+	return key == ManifestKey || key == CodebookKey || key == jobKey || strings.HasPrefix(key, stagingPrefix) || slices.Contains(Papers(), key) ||
 		strings.HasPrefix(key, shardPrefix) && (strings.HasSuffix(key, ".tar") || strings.HasSuffix(key, ".tar"+zstdExtension))
 }
 

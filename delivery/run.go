@@ -34,7 +34,7 @@ func Open(ctx context.Context, st store.Store) (*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := store.ReadAll(ctx, st, codebookKey, maxDocument)
+	text, err := store.ReadAll(ctx, st, CodebookKey, maxDocument)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
@@ -48,9 +48,15 @@ func Open(ctx context.Context, st store.Store) (*Delivery, error) {
 	return &Delivery{Manifest: m, Codebook: b}, nil
 }
 
+// OpenManifest reads the manifest alone of a finished delivery. Without one the error is store.ErrNotFound.
+func OpenManifest(ctx context.Context, st store.Store) (*Manifest, error) {
+	m, _, err := readManifest(ctx, st)
+	return m, err
+}
+
 // readManifest reads the manifest of a finished delivery, and its text. Without one the error is store.ErrNotFound.
 func readManifest(ctx context.Context, st store.Store) (*Manifest, []byte, error) {
-	text, err := store.ReadAll(ctx, st, manifestKey, maxDocument)
+	text, err := store.ReadAll(ctx, st, ManifestKey, maxDocument)
 	if err != nil {
 		return nil, nil, fmt.Errorf("delivery: no finished delivery here: %w", err)
 	}
@@ -80,7 +86,7 @@ func Run(ctx context.Context, spec Spec, source Source, st store.Store, progress
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
-	release, err := st.Lock(ctx, lockName)
+	release, err := st.Lock(ctx, LockName)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: another run works on this place; wait for it or choose another place: %w", err)
 	}
@@ -277,10 +283,10 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
-	if err := store.PutBytes(ctx, r.store, codebookKey, codebook); err != nil {
+	if err := store.PutBytes(ctx, r.store, CodebookKey, codebook); err != nil {
 		return nil, err
 	}
-	if err := store.PutBytes(ctx, r.store, manifestKey, text); err != nil {
+	if err := store.PutBytes(ctx, r.store, ManifestKey, text); err != nil {
 		return nil, err
 	}
 	return m, unstage(ctx, r.store)
@@ -377,12 +383,12 @@ func (r *run) samples(ctx context.Context, w io.Writer, images []Image) error {
 // sides gives the members of a sample besides the image, in order.
 func (r *run) sides(img *Image) ([]side, error) {
 	work, _ := r.spec.Catalogue.Work(img.Work)
-	cs := conceptsOf(r.spec.Catalogue, img.Work)
+	cs := ConceptsOf(r.spec.Catalogue, img.Work)
 	text, err := sampleJSON(work, cs, img)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
-	sides := []side{{img.Key + ".json", text}, {img.Key + ".txt", []byte(r.spec.Captions.of(work, cs))}}
+	sides := []side{{img.Key + ".json", text}, {img.Key + ".txt", []byte(r.spec.Captions.Of(work, cs))}}
 	terms, err := r.spec.Rights.TrainingMining.sidecar(img)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
@@ -393,8 +399,8 @@ func (r *run) sides(img *Image) ([]side, error) {
 	return sides, nil
 }
 
-// conceptsOf gives the concepts of a work with their names, by ID.
-func conceptsOf(f *concepts.Frozen, id concepts.WorkID) []concepts.Concept {
+// ConceptsOf gives the concepts of a work with their names, by ID.
+func ConceptsOf(f *concepts.Frozen, id concepts.WorkID) []concepts.Concept {
 	var cs []concepts.Concept
 	all := f.Catalogue().Concepts
 	for _, id := range f.ConceptsOf(id) {

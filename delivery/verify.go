@@ -91,7 +91,7 @@ func Verify(ctx context.Context, st store.Store, opt VerifyOptions) (*Verificati
 		v.readers = newReaders(p, *opt.Keys, m.Parameters.Geometry)
 	}
 	if h := hashOf(text); opt.ManifestSHA256 != "" && h != opt.ManifestSHA256 {
-		v.differs(ManifestDiffers, manifestKey, "its SHA-256 is %s, committed was %s", h, opt.ManifestSHA256)
+		v.differs(ManifestDiffers, ManifestKey, "its SHA-256 is %s, committed was %s", h, opt.ManifestSHA256)
 	}
 	if err := v.files(ctx); err != nil {
 		return nil, err
@@ -150,14 +150,14 @@ func (v *verifier) differs(k DifferenceKind, where, format string, args ...any) 
 
 // files compares the codebook and the list of shards.
 func (v *verifier) files(ctx context.Context) error {
-	book, err := store.ReadAll(ctx, v.store, codebookKey, maxDocument)
+	book, err := store.ReadAll(ctx, v.store, CodebookKey, maxDocument)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		v.differs(CodebookDiffers, codebookKey, "there is none")
+		v.differs(CodebookDiffers, CodebookKey, "there is none")
 	case err != nil:
 		return err
 	case hashOf(book) != v.manifest.Parameters.CodebookSHA256:
-		v.differs(CodebookDiffers, codebookKey, "its SHA-256 is %s, the manifest says %s", hashOf(book), v.manifest.Parameters.CodebookSHA256)
+		v.differs(CodebookDiffers, CodebookKey, "its SHA-256 is %s, the manifest says %s", hashOf(book), v.manifest.Parameters.CodebookSHA256)
 	}
 	keys, err := v.store.List(ctx, shardPrefix)
 	if err != nil {
