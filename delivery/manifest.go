@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,8 +116,12 @@ func (s Statistics) String() string {
 	return fmt.Sprintf("delivery %.1f, concepts %.1f, work %.1f, pilot %.1f", s.Delivery, s.Concepts, s.Work, s.Pilot)
 }
 
-// MarshalText returns the one text form.
-func (m *Manifest) MarshalText() ([]byte, error) { return marshal((*plainManifest)(m), " ") }
+// MarshalText returns the one text form. WriteText writes it without holding it.
+func (m *Manifest) MarshalText() ([]byte, error) {
+	var b bytes.Buffer
+	err := m.WriteText(&b)
+	return b.Bytes(), err
+}
 
 // MarshalJSON returns the same as MarshalText would, for use inside other documents.
 func (m *Manifest) MarshalJSON() ([]byte, error) { return json.Marshal((*plainManifest)(m)) }
@@ -125,40 +131,28 @@ type plainManifest Manifest
 
 // SHA256 returns the hash of the text form in hex: what the log commits to.
 func (m *Manifest) SHA256() string {
-	text, err := m.MarshalText()
-	if err != nil {
+	h := sha256.New()
+	if err := m.WriteText(h); err != nil {
 		panic("delivery: " + err.Error()) // only for numbers that are not finite, which check excludes
 	}
-	return hashOf(text)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // ParseManifest reads the text form and nothing else: marshalling the result gives the same bytes. It refuses
 // unknown fields, other versions, lists out of order, and figures that contradict each other.
 func ParseManifest(text []byte) (*Manifest, error) {
-	var head struct {
-		Format string `json:"format"`
+	m, _, err := ReadManifest(bytes.NewReader(text))
+	if !errors.Is(err, errNotOneForm) {
+		return m, err
 	}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, fmt.Errorf("delivery: the manifest is no JSON document: %w", err)
-	}
-	if head.Format != ManifestFormat {
-		return nil, fmt.Errorf("delivery: the manifest has format %q, this program reads %q; use the version that wrote it, or a newer one", head.Format, ManifestFormat)
-	}
-	var m Manifest
-	if err := strict(text, (*plainManifest)(&m)); err != nil {
-		return nil, fmt.Errorf("delivery: manifest: %w", err)
-	}
-	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("delivery: manifest: %w", err)
+	if m, err = decodeManifest(bytes.NewReader(text)); err != nil {
+		return nil, err
 	}
 	again, err := m.MarshalText()
 	if err != nil {
 		return nil, fmt.Errorf("delivery: manifest: %w", err)
 	}
-	if !bytes.Equal(again, text) {
-		return nil, fmt.Errorf("delivery: the manifest is not in its one text form, from byte %d on; it was changed or written by another program", differAt(again, text))
-	}
-	return &m, nil
+	return nil, fmt.Errorf("%w, from byte %d on", errNotOneForm, differAt(again, text))
 }
 
 // strict decodes one JSON document without unknown fields.

@@ -59,6 +59,29 @@ func TestManifestIsStrict(t *testing.T) {
 	}
 }
 
+// TestTextIsJSON: written element by element the text is what encoding/json gives of the whole, with lists that are there,
+// empty or left out.
+func TestTextIsJSON(t *testing.T) {
+	full := exampleManifest()
+	full.Pools = []Pool{{NumberedConcept: NumberedConcept{3, "semantic/lake"}, Images: 2}, {}}
+	full.Buckets = []BucketCount{{Bucket{64, 128, 64, 64}, 3}}
+	full.Removals = []Removal{{Work: "w", Kind: Recalled, Reason: "<&>"}}
+	full.Parameters.Rights = someTerms
+	for _, m := range []*Manifest{exampleManifest(), full, manyRecords(1200), {}, {Images: []Image{}}} {
+		want, err := marshal((*plainManifest)(m), " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.MarshalText()
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("from byte %d on it differs: %v\n%.300s", differAt(got, want), err, got)
+		}
+		if m.SHA256() != hashOf(want) {
+			t.Error("SHA256 is that of another text")
+		}
+	}
+}
+
 func FuzzParseManifest(f *testing.F) {
 	text, err := exampleManifest().MarshalText()
 	if err != nil {

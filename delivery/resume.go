@@ -38,7 +38,7 @@ func Papers() []string {
 // jobFormat names the form of job.json and of the records in staging.
 const jobFormat = "filigrane.delivery-job/1"
 
-// maxDocument is the most bytes read of one of our JSON documents: a manifest of a million images has 1 GB.
+// maxDocument is the most bytes read of one of our JSON documents held in memory.
 const maxDocument = 4 << 30
 
 // ErrOtherParameters says that the store holds a delivery, or a job, with other parameters. Force throws it away.
@@ -111,14 +111,10 @@ func begin(ctx context.Context, st store.Store, p Parameters, force bool) (done 
 
 // finished reads a manifest if there is one; other says in which parameter it differs from p, "" in none.
 func finished(ctx context.Context, st store.Store, p Parameters) (m *Manifest, other string, err error) {
-	text, err := store.ReadAll(ctx, st, ManifestKey, maxDocument)
+	m, _, err = readManifest(ctx, st)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, "", nil
 	}
-	if err != nil {
-		return nil, "", err
-	}
-	m, err = ParseManifest(text)
 	if err != nil {
 		return nil, "unreadable", fmt.Errorf("%w; choose another place, or force", err)
 	}

@@ -54,14 +54,15 @@ func OpenManifest(ctx context.Context, st store.Store) (*Manifest, error) {
 	return m, err
 }
 
-// readManifest reads the manifest of a finished delivery, and its text. Without one the error is store.ErrNotFound.
-func readManifest(ctx context.Context, st store.Store) (*Manifest, []byte, error) {
-	text, err := store.ReadAll(ctx, st, ManifestKey, maxDocument)
+// readManifest reads the manifest of a finished delivery, and the SHA-256 of its text. Without one the error is
+// store.ErrNotFound.
+func readManifest(ctx context.Context, st store.Store) (*Manifest, string, error) {
+	r, err := st.Open(ctx, ManifestKey)
 	if err != nil {
-		return nil, nil, fmt.Errorf("delivery: no finished delivery here: %w", err)
+		return nil, "", fmt.Errorf("delivery: no finished delivery here: %w", err)
 	}
-	m, err := ParseManifest(text)
-	return m, text, err
+	defer r.Close()
+	return ReadManifest(r)
 }
 
 // ErrNothingDelivered says that every work was refused. No delivery is made of nothing.
@@ -238,6 +239,7 @@ func (r *run) tell(id concepts.WorkID) {
 // Pools are read from the shards, before the manifest, which tells what they gave.
 func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 	m := &Manifest{Format: ManifestFormat, Parameters: r.parameters, Shards: []Shard{}, Images: []Image{}, Refusals: []Refusal{}, Removals: r.removals}
+	r.before.records, r.before.batched = nil, nil // they are among r.records
 	for _, w := range r.works {
 		if rec := r.records[w.ID]; rec.Refusal != nil {
 			m.Refusals = append(m.Refusals, *rec.Refusal)
@@ -251,6 +253,7 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 			img := *rec.Image
 			img.Key, img.WordsSHA256 = sampleKey(w.ID), r.spec.wordsHash(w)
 			m.Images = append(m.Images, img)
+			r.records[w.ID] = record{} // one copy is enough
 		}
 	}
 	if len(m.Images) == 0 && len(m.Removals) == 0 {
@@ -279,14 +282,10 @@ func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("delivery: the manifest made is wrong, report it: %w", err)
 	}
-	text, err := m.MarshalText()
-	if err != nil {
-		return nil, fmt.Errorf("delivery: %w", err)
-	}
 	if err := store.PutBytes(ctx, r.store, CodebookKey, codebook); err != nil {
 		return nil, err
 	}
-	if err := store.PutBytes(ctx, r.store, ManifestKey, text); err != nil {
+	if _, err := putManifest(ctx, r.store, m); err != nil {
 		return nil, err
 	}
 	return m, unstage(ctx, r.store)

@@ -38,9 +38,11 @@ type Statistics struct {
 	SSIM           Histogram         `json:"ssim"`
 	Bytes          Spread            `json:"bytes"`
 	Sizes          []Size            `json:"sizes"` // most frequent first, at most MostSizes; the rest together at the end
-	Refused        []RefusedKind     `json:"refused"`
-	Origin         Origin            `json:"origin"`
-	Removals       map[string]int    `json:"removals,omitempty"` // by kind
+	// Buckets are those of a geometry of buckets, with R and the cell of each.
+	Buckets  []delivery.BucketCount `json:"buckets,omitempty"`
+	Refused  []RefusedKind          `json:"refused"`
+	Origin   Origin                 `json:"origin"`
+	Removals map[string]int         `json:"removals,omitempty"` // by kind
 }
 
 // Histogram counts values in bins of one width. Values below the first bin or above the last are counted in those.
@@ -115,7 +117,7 @@ func (o *Origin) add(sourceType string) {
 func StatisticsOf(m *delivery.Manifest) *Statistics {
 	p := m.Parameters
 	s := &Statistics{Format: StatisticsFormat, Catalogue: p.Catalogue, Licence: p.Path.Licence, Purpose: p.Path.Purpose, Geometry: p.Geometry, ImageFormat: p.Format,
-		ManifestSHA256: m.SHA256(), Summary: m.Summary, Shards: len(m.Shards), Sizes: []Size{}, Refused: []RefusedKind{}, Origin: Origin{Types: map[string]int{}},
+		ManifestSHA256: m.SHA256(), Summary: m.Summary, Shards: len(m.Shards), Sizes: []Size{}, Buckets: m.Buckets, Refused: []RefusedKind{}, Origin: Origin{Types: map[string]int{}},
 		PSNRDB: newHistogram(math.Floor(p.FloorDB)-2, 1, 24), SSIM: newHistogram(0.90, 0.005, 20)}
 	for _, x := range m.Shards {
 		s.ShardBytes += x.Bytes
@@ -294,7 +296,7 @@ func thousands(n int) string {
 // share writes a part of a whole in per cent.
 func share(part, whole int) string {
 	if whole == 0 {
-		return "0 %"
+		return "0\u00a0%"
 	}
-	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole))
+	return fmt.Sprintf("%.1f\u00a0%%", 100*float64(part)/float64(whole))
 }
