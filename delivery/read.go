@@ -24,12 +24,14 @@ func (g Geometry) Host(master *raster.Picture, f Format) (image.Image, error) {
 // EachImage reads the images of a delivery in the order of its shards. It stops at do's first error. It compares no
 // hashes: see Verify.
 func EachImage(ctx context.Context, st store.Store, m *Manifest, do func(img *Image, file []byte) error) error {
-	byName := make(map[string]*Image, len(m.Images))
-	for i := range m.Images {
-		img := &m.Images[i]
-		byName[img.Key+"."+img.Extension] = img
-	}
+	first := 0
 	for _, s := range m.Shards {
+		byName := make(map[string]*Image, s.Images) // images fill one shard after the other
+		for i := range m.Images[first : first+s.Images] {
+			img := &m.Images[first+i]
+			byName[img.Key+"."+img.Extension] = img
+		}
+		first += s.Images
 		if err := eachMember(ctx, st, s.Name, func(name string, file []byte) error {
 			if img, ok := byName[name]; ok {
 				return do(img, file)

@@ -287,6 +287,15 @@ func TestRemovals(t *testing.T) {
 	if err != nil || !v.OK() || !v.Signed || v.Papers != 7 {
 		t.Errorf("%+v, %+v, %v", v, v.Verification, err)
 	}
+	spec.Previous, spec.Force = nil, true // thrown away, the papers go too
+	if _, err := delivery.Run(context.Background(), spec, delivery.Folder(files), st, nil); err != nil {
+		t.Fatal(err)
+	}
+	for key := range contents(t, folder) {
+		if slices.Contains(delivery.Papers(), key) {
+			t.Errorf("%s is left of the delivery that was thrown away", key)
+		}
+	}
 }
 
 // TestTerms: what Croissant demands must be there.

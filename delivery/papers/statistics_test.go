@@ -1,6 +1,7 @@
 package papers
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +22,7 @@ const vocabulary = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 // manyImages is a manifest as of a delivery of n pictures, with figures that follow from their numbers.
 func manyImages(n int) *delivery.Manifest {
-	hash := func(i int) string { return fmt.Sprintf("%064x", i*2654435761) }
+	hash := func(i int) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i)))) }
 	m := &delivery.Manifest{Format: delivery.ManifestFormat, Shards: []delivery.Shard{}, Images: make([]delivery.Image, 0, n), Refusals: []delivery.Refusal{}}
 	m.Parameters = delivery.Parameters{Catalogue: "bank@3", CatalogueSHA256: hash(1), CodebookSHA256: hash(2), Path: mark.Path{Bank: "bank", Catalogue: "bank@3", Licence: "L-1", Purpose: "training", Epoch: 1},
 		Profile: 1, Geometry: delivery.Geometry{Buckets: true, Resolution: 1024}, Format: delivery.FormatPNG, Preset: "standard", PresetDB: 42, FloorDB: 38, ImagesPerShard: 1000, Shards: delivery.ShardsTar, CodeVersion: "test"}
