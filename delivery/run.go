@@ -238,7 +238,7 @@ func (r *run) tell(id concepts.WorkID) {
 //
 // Pools are read from the shards, before the manifest, which tells what they gave.
 func (r *run) finish(ctx context.Context, codebook []byte) (*Manifest, error) {
-	m := &Manifest{Format: ManifestFormat, Parameters: r.parameters, Shards: []Shard{}, Images: []Image{}, Refusals: []Refusal{}, Removals: r.removals}
+	m := &Manifest{Format: ManifestFormat, Parameters: r.parameters, Shards: []Shard{}, Images: make([]Image, 0, len(r.records)-r.refused), Refusals: []Refusal{}, Removals: r.removals}
 	r.before.records, r.before.batched = nil, nil // they are among r.records
 	for _, w := range r.works {
 		if rec := r.records[w.ID]; rec.Refusal != nil {
