@@ -53,8 +53,9 @@ var law = map[string]struct {
 	"internal/bench/robustness":  {may: []string{"mark", "embed", "detect", "internal/signal", "internal/attack"}},
 	"internal/bench/calibration": {may: []string{"mark", "embed", "detect", "internal/signal", "internal/attack"}},
 	"delivery":                   {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
+	"delivery/papers":            {may: []string{"concepts", "mark", "delivery", "internal/store"}},
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
-	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "internal/signal", "internal/raster",
+	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "delivery/papers", "internal/signal", "internal/raster",
 		"internal/store", "internal/store/dir", "internal/store/s3", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
+	"github.com/filigrane/filigrane/delivery/papers"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
@@ -32,18 +33,23 @@ type deliverRunCmd struct {
 	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue; default is the latest version of the only one."`
 	Output    string `short:"o" required:"" placeholder:"PLACE" help:"The folder of the delivery, or s3://bucket/prefix: new, empty, or that of an interrupted run."`
 	keyPath
-	Geometry  string   `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) or native:R (size kept, mark laid out for R). R is 256 to 4096, with --readable pool 64 to 4096. Default ${default}."`
-	Format    string   `default:"png" help:"png, jpeg (4:4:4, quality 95) or source. Default ${default}."`
-	Preset    string   `placeholder:"NAME" help:"The strength: gentle (45 dB), standard (42), strong (38). Default standard."`
-	PSNR      *float64 `name:"psnr" placeholder:"DB" help:"The strength in dB, 38 to 55, instead of a preset."`
-	Readable  string   `default:"each" placeholder:"RULE" help:"each: every file must be readable by itself, or it is marked more strongly or refused. pool: files of one concept together, for small pictures; each is marked once. Default ${default}."`
-	ShardSize int      `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
-	Force     bool     `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
+	Geometry string   `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) native:R (size kept, mark laid out for R), or buckets:R (the nearest of a fixed set of aspect ratios). R is 256 to 4096, with --readable pool 64 to 4096. Default ${default}."`
+	Format   string   `default:"png" help:"png, webp (lossless), jpeg (4:4:4, quality 95) or source. Default ${default}."`
+	Preset   string   `placeholder:"NAME" help:"The strength: gentle (45 dB), standard (42), strong (38). Default standard."`
+	PSNR     *float64 `name:"psnr" placeholder:"DB" help:"The strength in dB, 38 to 55, instead of a preset."`
+	Readable string   `default:"each" placeholder:"RULE" help:"each: every file must be readable by itself, or it is marked more strongly or refused. pool: files of one concept together, for small pictures; each is marked once. Default ${default}."`
+	Shards   string   `default:"tar" placeholder:"FORM" help:"tar: WebDataset shards named by their content. tar.zst: packed too, for a few percent. numbered: shard-000000.tar and so on, as before. Default ${default}."`
+	Captions string   `default:"concepts" placeholder:"KIND" help:"What a sample's .txt holds: the bank's caption with the concepts' names (concepts), or the caption alone (untouched). The .json has both. Default ${default}."`
+	Previous []string `sep:"none" placeholder:"PLACE" help:"Deliver only what is new or has changed since these deliveries, oldest first, and list what is to be removed."`
+	rightsFlags
+	termsFlags
+	ShardSize int  `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
+	Force     bool `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
 }
 
 // Help explains a delivery.
 func (deliverRunCmd) Help() string {
-	return `Writes shards (WebDataset tar files, for the customer), and manifest.json and codebook.json (which stay with you). Every image is read back and detected before it counts as delivered; one that cannot carry the mark is listed as refused with a reason, and the exit code is 0 as long as one image was delivered. A run that was interrupted goes on where it stopped.
+	return `Writes shards (WebDataset tar files), croissant.json, index.parquet, index.csv, statistics.html, statistics.json and a signed receipt.json, all for the customer, and manifest.json and codebook.json, which stay with you. Every image is read back and detected before it counts as delivered; one that cannot carry the mark is listed as refused with a reason, and the exit code is 0 as long as one image was delivered. A run that was interrupted goes on where it stopped.
 
 Pictures of 64 to 256 pixels are too small to be readable one by one. With --readable pool each is marked once, at the strength asked for, and in the end up to 256 files of each concept are read together; the manifest says which concepts they name. A concept they do not name is a warning, no failure.
 
@@ -63,6 +69,7 @@ type deliverJSON struct {
 	CatalogueHash   string             `json:"catalogue_hash"`
 	AlreadyFinished bool               `json:"already_finished"`
 	Resumed         int                `json:"resumed"`
+	Receipt         string             `json:"receipt"` // key that signed receipt.json
 	Summary         delivery.Summary   `json:"summary"`
 	Shards          []delivery.Shard   `json:"shards"`
 	Refusals        []delivery.Refusal `json:"refusals"`
@@ -115,6 +122,10 @@ func (c *deliverRunCmd) Run(s *session) error {
 	if err != nil {
 		return deliveryError(err)
 	}
+	signed, err := c.papers(s, ws, st, spec)
+	if err != nil {
+		return deliveryError(err)
+	}
 	if n := len(d.Refusals); n > 0 {
 		s.note("warning: %d of %d works were refused; the report says why", n, d.Summary.Works)
 	}
@@ -123,7 +134,7 @@ func (c *deliverRunCmd) Run(s *session) error {
 	}
 	h := spec.Catalogue.Hash()
 	return s.emit(deliverJSON{Delivery: abs, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
-		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
+		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Receipt: signed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
 }
 
 // unnamed warns of the concepts that pools of delivered files do not name.
@@ -186,6 +197,9 @@ func (c *deliverRunCmd) spec(s *session, ws *workspace.Workspace) (spec delivery
 	if spec.Preset, err = c.strength(); err != nil {
 		return spec, err
 	}
+	if err := c.forms(&spec); err != nil {
+		return spec, err
+	}
 	if c.ShardSize < 1 || c.ShardSize > delivery.MaxImagesPerShard {
 		return spec, badInput("--shard-size %d: choose 1 to %d", c.ShardSize, delivery.MaxImagesPerShard)
 	}
@@ -194,6 +208,9 @@ func (c *deliverRunCmd) spec(s *session, ws *workspace.Workspace) (spec delivery
 		return spec, err
 	}
 	spec.Catalogue = cat.Frozen
+	if spec.Previous, err = c.previous(s); err != nil {
+		return spec, err
+	}
 	if spec.Codebook, err = ws.Codebook(); err != nil {
 		return spec, err
 	}
@@ -253,6 +270,7 @@ type deliverVerifyCmd struct {
 	Dir        string `arg:"" help:"The folder of the delivery, or s3://bucket/prefix."`
 	Manifest   string `placeholder:"SHA256" help:"What the hash of manifest.json must be, as committed."`
 	HashesOnly bool   `help:"Compare hashes only; needs no key."`
+	SignedBy   string `placeholder:"KEY" help:"The public key of the receipt, in hex, as 'filigrane deliver' printed it. Default: that of the workspace's master key; without one no signature is checked."`
 	Sample     int    `default:"0" placeholder:"N" help:"Detect the marks of N images only (of a delivery made with --readable pool: N pools), spread evenly; 0 means all."`
 }
 
@@ -276,7 +294,11 @@ func (c *deliverVerifyCmd) Run(s *session) error {
 			return err
 		}
 	}
-	v, err := delivery.Verify(s.ctx, st, opt)
+	papersToo := papers.Options{VerifyOptions: opt}
+	if papersToo.Public, err = c.public(s); err != nil {
+		return err
+	}
+	v, err := papers.Verify(s.ctx, st, papersToo)
 	if err != nil {
 		if s.ctx.Err() != nil {
 			return s.ctx.Err()

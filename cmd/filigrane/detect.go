@@ -349,9 +349,9 @@ func (d *detector) answer(imgs []image.Image) (*detection, error) {
 // reading reads pictures with one key.
 func (d *detector) reading(sc *scope, imgs []image.Image) (detect.Reading, error) {
 	if d.others != nil {
-		return sc.reader.ReadAgainst(d.others, imgs...)
+		return sc.reader(imgs[0].Bounds()).ReadAgainst(d.others, imgs...)
 	}
-	return sc.reader.Read(imgs...)
+	return sc.reader(imgs[0].Bounds()).Read(imgs...)
 }
 
 // better orders readings: attributed first, then by the smallest p.
@@ -402,7 +402,7 @@ func (d *detector) rank(a *detection, sc *scope, r detect.Reading, imgs []image.
 		return inputError{err}
 	}
 	goOn := func() bool { return d.ctx.Err() == nil }
-	rank, err := detect.RankAmongDecoys(r, p, d.options(sc.Resolution), []byte(d.cmd.Seed), d.cmd.Decoys, goOn, d.others, imgs...)
+	rank, err := detect.RankAmongDecoys(r, p, d.options(sc.resolution(imgs[0].Bounds())), []byte(d.cmd.Seed), d.cmd.Decoys, goOn, d.others, imgs...)
 	if err != nil {
 		return err
 	}

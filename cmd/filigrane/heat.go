@@ -26,7 +26,7 @@ func (d *detector) heat(a *detection, img image.Image) error {
 	if d.cmd.Heat == "" || a.Verdict != detect.Attributed {
 		return nil
 	}
-	h, ok := a.scope.reader.Heat(img, *a.reading)
+	h, ok := a.scope.reader(img.Bounds()).Heat(img, *a.reading)
 	if !ok {
 		return nil
 	}

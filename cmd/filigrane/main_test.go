@@ -517,7 +517,7 @@ func TestDelivery(t *testing.T) {
 	sh.must(0, "deliver", "verify", out, "--hashes-only")
 
 	pictures := t.TempDir()
-	untar(t, filepath.Join(out, "shard-000000.tar"), pictures)
+	untar(t, shardOf(t, out), pictures)
 	lines := parseAll[detection](t, sh.must(0, "detect", pictures, "-D", out).out)
 	found := 0
 	for _, d := range lines {
@@ -534,7 +534,7 @@ func TestDelivery(t *testing.T) {
 	sh.must(1, "detect", pictures, "-D", out)
 	sh.must(2, "deliver", "verify", out)
 	delete(sh.env, "FILIGRANE_KEY")
-	shard := filepath.Join(out, "shard-000000.tar")
+	shard := shardOf(t, out)
 	data := read(t, shard)
 	data[len(data)/2] ^= 1
 	put(t, shard, data)
@@ -569,6 +569,16 @@ func TestDeliveryOfPools(t *testing.T) {
 		t.Errorf("%+v\n%s", sum, o.err)
 	}
 	sh.must(0, "deliver", "verify", out)
+}
+
+// shardOf gives the only shard of a delivery.
+func shardOf(t *testing.T, dir string) string {
+	t.Helper()
+	shards, _ := filepath.Glob(filepath.Join(dir, "shard-*.tar"))
+	if len(shards) != 1 {
+		t.Fatalf("%d shards in %s", len(shards), dir)
+	}
+	return shards[0]
 }
 
 // untar unpacks pictures only.

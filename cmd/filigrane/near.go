@@ -145,7 +145,7 @@ func whole(a *alignment, sc *scope, number int, b image.Rectangle) bool {
 	if a.Turns%2 == 1 {
 		width, height = height, width
 	}
-	scale := min(width, height) / float64(sc.Resolution)
+	scale := min(width, height) / float64(sc.resolution(image.Rect(0, 0, int(width), int(height))))
 	return math.Abs(width/height/(float64(w.width)/float64(w.height))-1) < near &&
 		math.Abs(a.Scale/scale-1) < near && math.Abs(a.Aspect-1) < near && math.Abs(a.Rotation) < 0.5 &&
 		math.Abs(a.ShiftX) < 0.05 && math.Abs(a.ShiftY) < 0.05

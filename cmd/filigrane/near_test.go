@@ -39,7 +39,7 @@ func TestNear(t *testing.T) {
 		t.Fatalf("%d codes of %d works", n, len(few))
 	}
 	pictures := t.TempDir()
-	untar(t, filepath.Join(out, "shard-000000.tar"), pictures)
+	untar(t, shardOf(t, out), pictures)
 	edits := map[string]attack.Edit{}
 	for _, e := range attack.Ladder() {
 		edits[e.Name] = e

@@ -48,7 +48,7 @@ func undone(a detect.Alignment) string {
 	if math.Abs(a.Scale-1) > 5e-3 {
 		parts = append(parts, fmt.Sprintf("%.3g times the size the trainer sees", a.Scale))
 	}
-	if math.Abs(a.Aspect-1) > 2e-3 {
+	if math.Abs(a.Aspect-1) > 5e-3 {
 		parts = append(parts, fmt.Sprintf("stretched: %.3f times as wide for its height", a.Aspect))
 	}
 	const centred = 1.0 / 64 // of a cell

@@ -20,7 +20,7 @@ func TestWhatIsSaid(t *testing.T) {
 	sh, masters := bank(t)
 	out, dir := filepath.Join(t.TempDir(), "delivery"), t.TempDir()
 	sh.must(0, "deliver", "-c", "spring", "-o", out, "--licence", "acme", "--geometry", "square:512")
-	untar(t, filepath.Join(out, "shard-000000.tar"), dir)
+	untar(t, shardOf(t, out), dir)
 	files, _ := filepath.Glob(filepath.Join(dir, "*.png"))
 	if len(files) != len(few) {
 		t.Fatalf("%d files of %d works", len(files), len(few))
@@ -67,7 +67,7 @@ func testTurned(t *testing.T, sh *shell, square string) {
 	dir := t.TempDir()
 	native := filepath.Join(dir, "native")
 	sh.must(0, "deliver", "-c", "spring", "-o", native, "--licence", "native", "--geometry", "native:512")
-	untar(t, filepath.Join(native, "shard-000000.tar"), dir)
+	untar(t, shardOf(t, native), dir)
 	files, _ := filepath.Glob(filepath.Join(dir, "*.png"))
 	if len(files) == 0 {
 		t.Fatal("nothing delivered")
@@ -169,7 +169,7 @@ func TestAVIFIsMarkedAsPNG(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "delivery")
 	sh.must(0, "deliver", "-c", "spring", "-o", out, "--licence", "acme", "--geometry", "square:400", "--format", "source")
 	dir := t.TempDir()
-	untar(t, filepath.Join(out, "shard-000000.tar"), dir)
+	untar(t, shardOf(t, out), dir)
 	if files, _ := filepath.Glob(filepath.Join(dir, "*.png")); len(files) != 1 {
 		t.Errorf("delivered %q", files)
 	}

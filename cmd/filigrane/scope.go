@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"image"
+	"sync"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -15,8 +17,31 @@ import (
 // scope is one delivery that detection looks for.
 type scope struct {
 	workspace.Delivery
-	reader *detect.Reader
-	names  names
+	geometry delivery.Geometry // of a delivery whose manifest was read
+	names    names
+
+	mu      sync.Mutex
+	make    func(resolution int) *detect.Reader
+	readers map[int]*detect.Reader // by resolution: a delivery in buckets has several
+}
+
+// resolution is R for a picture: of a delivery in buckets that of the bucket it would be in.
+func (sc *scope) resolution(b image.Rectangle) int {
+	if sc.geometry.Buckets {
+		return sc.geometry.ResolutionOf(b.Dx(), b.Dy())
+	}
+	return sc.Resolution
+}
+
+// reader gives the reader for a picture. Goroutines may share the scope.
+func (sc *scope) reader(b image.Rectangle) *detect.Reader {
+	r := sc.resolution(b)
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.readers[r] == nil {
+		sc.readers[r] = sc.make(r)
+	}
+	return sc.readers[r]
 }
 
 // names turns the numbers of one delivery into names. Maps without an entry give empty names: a number is
@@ -64,7 +89,9 @@ func (d *detector) open() error {
 		if err != nil {
 			return inputError{err}
 		}
-		sc.reader = detect.NewReader(p, key.Delivery(sc.Path).Keys(), d.options(sc.Resolution))
+		ks := key.Delivery(sc.Path).Keys()
+		sc.make = func(resolution int) *detect.Reader { return detect.NewReader(p, ks, d.options(resolution)) }
+		sc.readers = map[int]*detect.Reader{sc.Resolution: sc.make(sc.Resolution)}
 	}
 	return nil
 }
@@ -112,7 +139,7 @@ func (d *detector) known(ws *workspace.Workspace) error {
 	for _, sc := range d.scopes {
 		if sc.Dir != "" {
 			if f, err := d.fromFolder(sc.Dir); err == nil && f.Path == sc.Path {
-				sc.names = f.names
+				sc.names, sc.geometry = f.names, f.geometry
 				continue
 			} else if err != nil {
 				d.note("%s: %s; names come from the workspace", sc.Dir, oneLine(err))
@@ -144,7 +171,7 @@ func (d *detector) fromFolder(folder string) (*scope, error) {
 		return nil, err
 	}
 	p := del.Parameters
-	sc := &scope{Delivery: workspace.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}}
+	sc := &scope{Delivery: workspace.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}, geometry: p.Geometry}
 	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}, codes: new(iscc.Index)}
 	for _, c := range del.Codebook.Concepts {
 		sc.names.concepts[c.Number] = named{c.Number, string(c.ID), c.Name}
