@@ -16,7 +16,6 @@ var (
 
 var (
 	conceptsByID   = paged("concepts by id", "s", "SELECT id, kind, name FROM concepts WHERE tenant = $1 AND id > $2 ORDER BY id", int64(1))
-	conceptsByIDs  = lookup("concepts by ids", "SELECT id, kind, name FROM concepts WHERE tenant = $1 AND "+in("id", 2), int64(1), "semantic/c000100", "semantic/c000200")
 	conceptsThere  = lookup("ids of concepts", "SELECT id FROM concepts WHERE tenant = $1 AND "+in("id", 2), int64(1), "semantic/c000100", "semantic/c000200")
 	membershipsOf  = lookup("memberships of works", "SELECT work, concept, rule, why FROM memberships WHERE tenant = $1 AND "+in("work", 2), int64(1), "w000100", "w000200")
 	worksOfConcept = paged("works of a concept", "s", "SELECT work, concept, rule, why FROM memberships WHERE tenant = $1 AND concept = $2 AND work > $3 ORDER BY work",
