@@ -31,7 +31,8 @@ func TestNear(t *testing.T) {
 	sh.must(0, "import", masters)
 	out := filepath.Join(t.TempDir(), "delivery")
 	sh.must(0, "deliver", "-c", "spring", "-o", out, "--licence", "acme", "--geometry", "square:256")
-	sc, err := (&detector{session: &session{ctx: context.Background()}}).fromFolder(out)
+	d := &detector{session: &session{ctx: context.Background()}}
+	sc, err := d.fromPlace(out, d.existing)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/dir"
@@ -61,6 +62,19 @@ func (s *session) existing(ctx context.Context, where string) (place, error) {
 		}
 	}
 	return s.place(ctx, where)
+}
+
+// glance opens a place that may be away, and does not wait long for it.
+func (s *session) glance(ctx context.Context, where string) (place, error) {
+	if !inBucket(where) {
+		return s.existing(ctx, where)
+	}
+	opt, err := s.bucket(where)
+	if err != nil {
+		return nil, err
+	}
+	opt.Tries, opt.Stall = 2, 5*time.Second
+	return s3.Open(ctx, opt)
 }
 
 // bucket completes a bucket's address from the environment.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/s3"
 	"github.com/filigrane/filigrane/internal/store/s3test"
 )
@@ -99,5 +100,39 @@ func TestBucketAddresses(t *testing.T) {
 	sh.env["AWS_CA_BUNDLE"] = filepath.Join(t.TempDir(), "none.pem")
 	if o := deliver(address); !strings.Contains(o.err, "AWS_CA_BUNDLE") {
 		t.Errorf("%s", o.err)
+	}
+}
+
+// TestBucketIsAway: a workspace whose delivery lies in a bucket that does not answer still names works, by its own catalogue.
+func TestBucketIsAway(t *testing.T) {
+	server := s3test.Start(t, s3test.Config{})
+	sh, _ := bank(t)
+	opt := server.Bucket(t)
+	sh.env["AWS_ACCESS_KEY_ID"], sh.env["AWS_SECRET_ACCESS_KEY"] = opt.AccessKey, string(opt.SecretKey)
+	rep := one[deliverJSON](t, sh.must(0, "deliver", "-c", "spring", "--licence", "acme", "--geometry", "square:256", "-o", opt.String()).out)
+	st, err := s3.Open(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	dir := t.TempDir()
+	shard, err := store.ReadAll(context.Background(), st, rep.Shards[0].Name, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "shard.tar"), shard)
+	untar(t, filepath.Join(dir, "shard.tar"), dir)
+	pictures, _ := filepath.Glob(filepath.Join(dir, "*.png"))
+
+	known := filepath.Join(sh.env["FILIGRANE_WORKSPACE"], "deliveries.json")
+	host := strings.TrimPrefix(opt.Endpoint, "http://")
+	away := strings.ReplaceAll(string(read(t, known)), strings.ReplaceAll(host, ":", "%3A"), "127.0.0.1%3A9")
+	if away == string(read(t, known)) {
+		t.Fatalf("no %s in %s", host, away)
+	}
+	put(t, known, []byte(away))
+	o := sh.must(0, "detect", pictures[0])
+	if d := one[detection](t, o.out); d.Work == nil || d.Work.Path == "" || !strings.Contains(o.err, "names come from the workspace") {
+		t.Errorf("%+v\n%s", d.Work, o.err)
 	}
 }

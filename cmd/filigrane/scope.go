@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"image"
 	"sync"
@@ -100,7 +101,7 @@ func (d *detector) open() error {
 func (d *detector) named() error {
 	seen := map[workspace.Delivery]bool{}
 	for _, folder := range d.cmd.Delivery {
-		sc, err := d.fromFolder(folder)
+		sc, err := d.fromPlace(folder, d.existing)
 		if err != nil {
 			return badInput("--delivery %s: %w", folder, err)
 		}
@@ -138,7 +139,7 @@ func (d *detector) known(ws *workspace.Workspace) error {
 	}
 	for _, sc := range d.scopes {
 		if sc.Dir != "" {
-			if f, err := d.fromFolder(sc.Dir); err == nil && f.Path == sc.Path {
+			if f, err := d.fromPlace(sc.Dir, d.glance); err == nil && f.Path == sc.Path {
 				sc.names, sc.geometry = f.names, f.geometry
 				continue
 			} else if err != nil {
@@ -152,13 +153,13 @@ func (d *detector) known(ws *workspace.Workspace) error {
 	return nil
 }
 
-// fromFolder reads a finished delivery.
-func (d *detector) fromFolder(folder string) (*scope, error) {
-	abs, err := d.absolute(folder)
+// fromPlace reads a finished delivery from a place that open opens.
+func (d *detector) fromPlace(where string, open func(context.Context, string) (place, error)) (*scope, error) {
+	abs, err := d.absolute(where)
 	if err != nil {
 		return nil, err
 	}
-	st, err := d.existing(d.ctx, abs)
+	st, err := open(d.ctx, abs)
 	if err != nil {
 		return nil, err
 	}
