@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -43,8 +44,9 @@ type deliverRunCmd struct {
 	Previous []string `sep:"none" placeholder:"PLACE" help:"Deliver only what is new or has changed since these deliveries, oldest first, and list what is to be removed."`
 	rightsFlags
 	termsFlags
-	ShardSize int  `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
-	Force     bool `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
+	ShardSize int           `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
+	Wait      time.Duration `placeholder:"TIME" help:"Wait so long, such as 1m, for another run that holds the place. That of a run that was killed in a bucket ends within half a minute."`
+	Force     bool          `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
 }
 
 // Help explains a delivery.
@@ -108,9 +110,13 @@ func (c *deliverRunCmd) Run(s *session) error {
 		}
 	})
 	bar := s.progress("delivering", len(spec.Catalogue.Catalogue().Works))
-	d, err := delivery.Run(ctx, spec, delivery.Folder(os.DirFS(ws.Root())), st, func(done, _, _ int, _ concepts.WorkID) {
-		register()
-		bar.set(done)
+	var d *delivery.Delivery
+	err = s.untilUnlocked(ctx, c.Wait, abs, func() (err error) {
+		d, err = delivery.Run(ctx, spec, delivery.Folder(os.DirFS(ws.Root())), st, func(done, _, _ int, _ concepts.WorkID) {
+			register()
+			bar.set(done)
+		})
+		return err
 	})
 	bar.done()
 	if err == nil {

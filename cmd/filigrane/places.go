@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -75,6 +76,25 @@ func (s *session) glance(ctx context.Context, where string) (place, error) {
 	}
 	opt.Tries, opt.Stall = 2, 5*time.Second
 	return s3.Open(ctx, opt)
+}
+
+// untilUnlocked calls do again, for as long as wait says, while another run holds the place.
+func (s *session) untilUnlocked(ctx context.Context, wait time.Duration, where string, do func() error) error {
+	const pause = time.Second
+	for told := false; ; told = true {
+		err := do()
+		if wait -= pause; !errors.Is(err, store.ErrLocked) || wait < 0 {
+			return err
+		}
+		if !told {
+			s.note("another run holds %s; waiting for it", where)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // bucket completes a bucket's address from the environment.

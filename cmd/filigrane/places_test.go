@@ -3,11 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/s3"
 	"github.com/filigrane/filigrane/internal/store/s3test"
@@ -134,5 +142,106 @@ func TestBucketIsAway(t *testing.T) {
 	o := sh.must(0, "detect", pictures[0])
 	if d := one[detection](t, o.out); d.Work == nil || d.Work.Path == "" || !strings.Contains(o.err, "names come from the workspace") {
 		t.Errorf("%+v\n%s", d.Work, o.err)
+	}
+}
+
+// TestKilledInABucket: a delivery into a bucket that was killed, as often as FILIGRANE_KILLS says (once, since each lock lasts half
+// a minute), is finished by the next run, to the bytes of an undisturbed one.
+func TestKilledInABucket(t *testing.T) {
+	server := s3test.Start(t, s3test.Config{})
+	sh, _ := bank(t)
+	opt := server.Bucket(t)
+	sh.env["AWS_ACCESS_KEY_ID"], sh.env["AWS_SECRET_ACCESS_KEY"] = opt.AccessKey, string(opt.SecretKey)
+	flags := []string{"deliver", "-c", "spring", "--licence", "acme", "--geometry", "square:1024", "--date", "2026-11-23"}
+	folder := filepath.Join(t.TempDir(), "delivery")
+	start := time.Now()
+	whole := one[deliverJSON](t, sh.must(0, append(flags, "-o", folder)...).out)
+	span := time.Since(start)
+	kills := 1
+	if text := os.Getenv("FILIGRANE_KILLS"); text != "" {
+		var err error
+		if kills, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rng := rand.New(rand.NewPCG(1, uint64(kills)))
+	for range kills {
+		killDelivery(t, sh, opt, append(slices.Clone(flags), "-o", opt.String(), "--wait", "1m"), time.Duration(0.8*rng.Float64()*float64(span)))
+	}
+	rep := one[deliverJSON](t, sh.must(0, append(flags, "-o", opt.String(), "--wait", "1m")...).out)
+	if rep.ManifestSHA256 != whole.ManifestSHA256 {
+		t.Errorf("manifest %s, undisturbed %s", rep.ManifestSHA256, whole.ManifestSHA256)
+	}
+	compare(t, opt, folder)
+}
+
+// killDelivery starts the program and kills it some time after it has taken the bucket's lock.
+func killDelivery(t *testing.T, sh *shell, opt s3.Options, args []string, after time.Duration) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	for k, v := range sh.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	st, err := s3.Open(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	for free := false; !free; time.Sleep(100 * time.Millisecond) { // the lock of the one killed before
+		release, err := st.Lock(context.Background(), delivery.LockName)
+		if free = err == nil; free {
+			release()
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for busy := false; !busy; {
+		release, err := st.Lock(context.Background(), delivery.LockName)
+		if busy = errors.Is(err, store.ErrLocked); err == nil {
+			release()
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	time.Sleep(after)
+	cmd.Process.Kill()
+	if err := <-ended; err == nil {
+		t.Log("it was finished before it could be killed")
+	}
+}
+
+// compare demands the same files in a bucket and in a folder.
+func compare(t *testing.T, opt s3.Options, folder string) {
+	t.Helper()
+	st, err := s3.Open(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	keys, err := store.Keys(context.Background(), st, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, n := range names {
+		if !strings.HasPrefix(n.Name(), ".") {
+			want = append(want, n.Name())
+		}
+	}
+	if slices.Sort(want); !slices.Equal(keys, want) {
+		t.Fatalf("in the bucket %q, in the folder %q", keys, want)
+	}
+	for _, key := range keys {
+		data, err := store.ReadAll(context.Background(), st, key, 1<<30)
+		if err != nil || !bytes.Equal(data, read(t, filepath.Join(folder, key))) {
+			t.Errorf("%s differs: %v", key, err)
+		}
 	}
 }
