@@ -108,7 +108,7 @@ func steps(b *testing.B, m *marker, name string, data []byte, spent map[string]t
 	lap("embed")
 	p.Image = marked
 	var file bytes.Buffer
-	if err := raster.Encode(&file, p, m.spec.Format.EncodeOptions()); err != nil {
+	if err := raster.Encode(&file, p, m.spec.Format.EncodeOptions(p.Format)); err != nil {
 		b.Fatal(err)
 	}
 	lap("encode")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/mark"
@@ -118,27 +117,15 @@ func (m *Manifest) checkBuckets() error {
 	return nil
 }
 
-// readers makes a reader for each R a geometry has, when it is first asked for. Goroutines may share it.
+// readers are those of a delivery's files: buckets have several resolutions.
 type readers struct {
-	profile  *mark.Profile
-	keys     mark.Keys
+	*detect.Readers
 	geometry Geometry
-
-	mu  sync.Mutex
-	byR map[int]*detect.Reader
 }
 
 func newReaders(p *mark.Profile, ks mark.Keys, g Geometry) *readers {
-	return &readers{profile: p, keys: ks, geometry: g, byR: make(map[int]*detect.Reader)}
+	return &readers{detect.NewReaders(p, ks, detect.Options{}), g}
 }
 
 // of gives the reader for pictures of w x h pixels.
-func (r *readers) of(w, h int) *detect.Reader {
-	resolution := r.geometry.ResolutionOf(w, h)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.byR[resolution] == nil {
-		r.byR[resolution] = newReader(r.profile, r.keys, resolution)
-	}
-	return r.byR[resolution]
-}
+func (r *readers) of(w, h int) *detect.Reader { return r.At(r.geometry.ResolutionOf(w, h)) }

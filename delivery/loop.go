@@ -167,8 +167,7 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	if err := p.Declare(m.spec.Rights.xmp()); err != nil {
 		return nil, nil, refusalOf(err), nil
 	}
-	opt := m.spec.Format.EncodeOptions()
-	host, did, ref := m.spec.Geometry.apply(p.Image, keepsDepth(p, opt))
+	host, did, ref := m.spec.Geometry.apply(p.Image, keepsDepth(m.spec.Format.EncodeOptions(p.Format)))
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
@@ -330,12 +329,8 @@ func (m *marker) targets(start, floor float64) []float64 {
 }
 
 // keepsDepth says whether the file that will be written can hold 16 bits.
-func keepsDepth(p *raster.Picture, opt raster.EncodeOptions) bool {
-	format := opt.Format
-	if format == "" {
-		format = p.Format.Kept()
-	}
-	return format == raster.PNG || format == raster.TIFF
+func keepsDepth(opt raster.EncodeOptions) bool {
+	return opt.Format == raster.PNG || opt.Format == raster.TIFF
 }
 
 // attempt is one turn of the loop.
@@ -379,11 +374,7 @@ func (m *marker) write(p *raster.Picture, host *measured, cell *mark.Cell, targe
 	out := *p
 	out.Image = marked
 	var file bytes.Buffer
-	opt := m.spec.Format.EncodeOptions()
-	if opt.Format == "" {
-		opt.Format = p.Format.Kept()
-	}
-	if err := raster.Encode(&file, &out, opt); err != nil {
+	if err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions(p.Format)); err != nil {
 		return nil, nil, nil, refusalOf(err)
 	}
 	again, err := raster.Decode(file.Bytes(), m.spec.Limits)

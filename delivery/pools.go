@@ -96,7 +96,7 @@ func (r *run) pools(ctx context.Context, m *Manifest) error {
 	if err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
-	reader := &poolReader{r.store, newReader(p, r.spec.Keys, m.Parameters.Geometry.Resolution), m.Images, r.spec.Limits}
+	reader := &poolReader{r.store, newReaders(p, r.spec.Keys, m.Parameters.Geometry).of(1, 1), m.Images, r.spec.Limits}
 	all := poolsOf(m.Images)
 	m.Pools = make([]Pool, len(all))
 	g, each := errgroup.WithContext(ctx)
@@ -108,11 +108,6 @@ func (r *run) pools(ctx context.Context, m *Manifest) error {
 		})
 	}
 	return g.Wait()
-}
-
-// newReader makes the reader of a delivery's files.
-func newReader(p *mark.Profile, ks mark.Keys, resolution int) *detect.Reader {
-	return detect.NewReader(p, ks, detect.Options{Resolution: resolution})
 }
 
 // more reads images of one concept together, more and more until it is named.

@@ -14,7 +14,7 @@ import (
 
 // Host gives the picture that a master becomes before it is marked: what a delivered file is compared with.
 func (g Geometry) Host(master *raster.Picture, f Format) (image.Image, error) {
-	host, _, ref := g.apply(master.Image, keepsDepth(master, f.EncodeOptions()))
+	host, _, ref := g.apply(master.Image, keepsDepth(f.EncodeOptions(master.Format)))
 	if ref != nil {
 		return nil, fmt.Errorf("delivery: %s: %s", ref.kind, ref.detail)
 	}

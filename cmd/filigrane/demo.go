@@ -240,7 +240,7 @@ func (c *demoCmd) picture(d *delivery.Delivery, img *delivery.Image, file []byte
 		return m.Image, nil
 	}
 	p.Encode = func(marked image.Image) error {
-		return raster.Encode(io.Discard, &raster.Picture{Image: marked, Format: raster.PNG}, d.Parameters.Format.EncodeOptions())
+		return raster.Encode(io.Discard, &raster.Picture{Image: marked, Format: raster.PNG}, d.Parameters.Format.EncodeOptions(raster.PNG))
 	}
 	return p
 }

@@ -75,7 +75,26 @@ const (
 
 // key gives the master key in use and where it came from. ws may be nil: then only a variable or a command
 // can give it.
+//
+// It is asked for once in a run: a command may want a token touched, a passphrase takes a second.
 func (s *session) key(ws *workspace.Workspace) (mark.Key, string, error) {
+	if s.master.source == "" {
+		key, source, err := s.findKey(ws)
+		if err != nil {
+			return key, source, err
+		}
+		s.master = masterKey{key, source}
+	}
+	return s.master.key, s.master.source, nil
+}
+
+// masterKey is a key and where it came from.
+type masterKey struct {
+	key    mark.Key
+	source string // "" before it was found
+}
+
+func (s *session) findKey(ws *workspace.Workspace) (mark.Key, string, error) {
 	key, source, err := s.outsideKey()
 	if err != nil || source != "" {
 		return key, source, err

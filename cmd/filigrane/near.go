@@ -117,6 +117,9 @@ const strangers = 16
 
 // look compares a picture with the works as they were delivered: those it looks like, and the one its mark names.
 func (d *detector) look(a *detection, img image.Image, data []byte) {
+	if !slices.ContainsFunc(d.scopes, func(sc *scope) bool { return sc.names.codes != nil }) {
+		return // nothing to compare with
+	}
 	looks := looksOf(img)
 	for _, sc := range d.scopes {
 		for _, n := range sc.near(looks, data) {

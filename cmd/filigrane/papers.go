@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -126,6 +125,9 @@ func (c *deliverRunCmd) days() (days struct{ from, until, date time.Time }, err 
 	return days, nil
 }
 
+// maxReceipt is the most bytes read of a receipt: one of 10^5 shards has 20 MB.
+const maxReceipt = 1 << 30
+
 // papers writes what accompanies a finished delivery, unless it is there, and says which key signed it.
 func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Store, spec delivery.Spec) (string, error) {
 	master, err := s.embeddingKey(ws)
@@ -134,13 +136,12 @@ func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Sto
 	}
 	signing := papers.SigningKey(master)
 	public := hex.EncodeToString(signing.Public().(ed25519.PublicKey))
-	if r, err := st.Open(s.ctx, "receipt.json"); err == nil {
-		text, err := io.ReadAll(r)
-		r.Close()
-		if _, bad := papers.ParseReceipt(s.ctx, text, signing.Public().(ed25519.PublicKey)); err == nil && bad == nil && c.Date == "" {
+	switch text, err := store.ReadAll(s.ctx, st, papers.ReceiptKey, maxReceipt); {
+	case err == nil:
+		if _, bad := papers.ParseReceipt(s.ctx, text, signing.Public().(ed25519.PublicKey)); bad == nil && c.Date == "" {
 			return public, nil
 		}
-	} else if !errors.Is(err, store.ErrNotFound) {
+	case !errors.Is(err, store.ErrNotFound):
 		return "", err
 	}
 	days, err := c.days()

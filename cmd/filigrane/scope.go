@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"image"
-	"sync"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -20,10 +19,7 @@ type scope struct {
 	workspace.Delivery
 	geometry delivery.Geometry // of a delivery whose manifest was read
 	names    names
-
-	mu      sync.Mutex
-	make    func(resolution int) *detect.Reader
-	readers map[int]*detect.Reader // by resolution: a delivery in buckets has several
+	readers  *detect.Readers // a delivery in buckets has several
 }
 
 // resolution is R for a picture: of a delivery in buckets that of the bucket it would be in.
@@ -35,15 +31,7 @@ func (sc *scope) resolution(b image.Rectangle) int {
 }
 
 // reader gives the reader for a picture. Goroutines may share the scope.
-func (sc *scope) reader(b image.Rectangle) *detect.Reader {
-	r := sc.resolution(b)
-	sc.mu.Lock()
-	defer sc.mu.Unlock()
-	if sc.readers[r] == nil {
-		sc.readers[r] = sc.make(r)
-	}
-	return sc.readers[r]
-}
+func (sc *scope) reader(b image.Rectangle) *detect.Reader { return sc.readers.At(sc.resolution(b)) }
 
 // names turns the numbers of one delivery into names. Maps without an entry give empty names: a number is
 // reported all the same.
@@ -90,9 +78,7 @@ func (d *detector) open() error {
 		if err != nil {
 			return inputError{err}
 		}
-		ks := key.Delivery(sc.Path).Keys()
-		sc.make = func(resolution int) *detect.Reader { return detect.NewReader(p, ks, d.options(resolution)) }
-		sc.readers = map[int]*detect.Reader{sc.Resolution: sc.make(sc.Resolution)}
+		sc.readers = detect.NewReaders(p, key.Delivery(sc.Path).Keys(), d.options(sc.Resolution))
 	}
 	return nil
 }

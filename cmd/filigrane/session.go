@@ -68,6 +68,7 @@ type session struct {
 	stderr *console
 	env    func(string) (string, bool)
 	verb   string
+	master masterKey
 }
 
 // emit writes one JSON value to standard output, on one line or indented.

@@ -86,7 +86,7 @@ func checkIndex(t *testing.T, folder string, spec delivery.Spec, d *delivery.Del
 
 // checkReceipt checks the signature by the DSSE specification's words, without the library that made it.
 func checkReceipt(t *testing.T, folder string, d *delivery.Delivery) {
-	text := read(t, filepath.Join(folder, receiptKey))
+	text := read(t, filepath.Join(folder, ReceiptKey))
 	var e struct {
 		PayloadType, Payload string
 		Signatures           []struct{ KeyID, Sig string }
@@ -142,8 +142,8 @@ func checkVerify(t *testing.T, folder string, spec delivery.Spec) {
 		do   func(folder string) error
 		want []delivery.DifferenceKind
 	}{
-		"no receipt":         {remove(receiptKey), []delivery.DifferenceKind{ReceiptMissing}},
-		"receipt forged":     {replace(receiptKey, `"payload": "ewog`, `"payload": "ewoJ`), []delivery.DifferenceKind{ReceiptNotSigned}},
+		"no receipt":         {remove(ReceiptKey), []delivery.DifferenceKind{ReceiptMissing}},
+		"receipt forged":     {replace(ReceiptKey, `"payload": "ewog`, `"payload": "ewoJ`), []delivery.DifferenceKind{ReceiptNotSigned}},
 		"no page":            {remove(pageKey), []delivery.DifferenceKind{PaperMissing, PaperContradicted}},
 		"page edited":        {replace(pageKey, "<h1>", "<h1>Best "), []delivery.DifferenceKind{PaperContradicted, PaperDiffers}},
 		"licence edited":     {replace(croissantKey, `"license": "https://bank`, `"license": "https://tank`), []delivery.DifferenceKind{PaperContradicted, PaperDiffers}},

@@ -172,11 +172,11 @@ func keysOf(m map[string]hashed) func(func(string) bool) {
 
 // receipt checks the signature and what it binds.
 func (c *checker) receipt(opt Options) error {
-	text, err := store.ReadAll(c.ctx, c.store, receiptKey, maxPaper)
+	text, err := store.ReadAll(c.ctx, c.store, ReceiptKey, maxPaper)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		if opt.Required || opt.Public != nil {
-			c.differs(ReceiptMissing, receiptKey, "there is none; write the papers of the delivery again")
+			c.differs(ReceiptMissing, ReceiptKey, "there is none; write the papers of the delivery again")
 		}
 		return nil
 	case err != nil:
@@ -190,7 +190,7 @@ func (c *checker) receipt(opt Options) error {
 		if c.ctx.Err() != nil {
 			return c.ctx.Err()
 		}
-		c.differs(ReceiptNotSigned, receiptKey, "%v", err)
+		c.differs(ReceiptNotSigned, ReceiptKey, "%v", err)
 		return nil
 	}
 	before := len(c.seen.Differences)
@@ -204,13 +204,13 @@ func (c *checker) bound(s *Statement) {
 	named := map[string]string{}
 	for _, x := range s.Subject {
 		if _, twice := named[x.Name]; twice {
-			c.differs(ReceiptDiffers, receiptKey, "it names %s twice", x.Name)
+			c.differs(ReceiptDiffers, ReceiptKey, "it names %s twice", x.Name)
 		}
 		named[x.Name] = x.Digest["sha256"]
 	}
 	take := func(name, sum string) {
 		if named[name] != sum {
-			c.differs(ReceiptDiffers, receiptKey, "it gives %s as SHA-256 %q, which is %s", name, named[name], sum)
+			c.differs(ReceiptDiffers, ReceiptKey, "it gives %s as SHA-256 %q, which is %s", name, named[name], sum)
 		}
 		delete(named, name)
 	}
@@ -220,7 +220,7 @@ func (c *checker) bound(s *Statement) {
 	take(delivery.ManifestKey, c.sha256)
 	take(delivery.CodebookKey, c.manifest.Parameters.CodebookSHA256)
 	for _, key := range delivery.Papers() {
-		if key == receiptKey {
+		if key == ReceiptKey {
 			continue
 		}
 		signed, bound := named[key]
@@ -235,7 +235,7 @@ func (c *checker) bound(s *Statement) {
 		}
 	}
 	for name := range named {
-		c.differs(ReceiptDiffers, receiptKey, "it names %s, which is not of the delivery", name)
+		c.differs(ReceiptDiffers, ReceiptKey, "it names %s, which is not of the delivery", name)
 	}
 }
 

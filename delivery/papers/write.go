@@ -56,7 +56,7 @@ type writer struct {
 //
 // the receipt goes -> index -> removals -> statistics -> croissant, which names them -> receipt, which binds them
 func (w *writer) all(key ed25519.PrivateKey) (*Statement, error) {
-	if err := w.store.Delete(w.ctx, receiptKey); err != nil {
+	if err := w.store.Delete(w.ctx, ReceiptKey); err != nil {
 		return nil, err
 	}
 	each := func(do func(*Row) error) error {
@@ -88,7 +88,7 @@ func (w *writer) all(key ed25519.PrivateKey) (*Statement, error) {
 		}
 	}
 	said := statement(w.manifest, w.sha256, w.terms, w.files)
-	return &said, w.document(receiptKey, func() ([]byte, error) { return sign(w.ctx, said, key) })
+	return &said, w.document(ReceiptKey, func() ([]byte, error) { return sign(w.ctx, said, key) })
 }
 
 // document writes a paper held in memory; one without text is deleted.
@@ -132,7 +132,10 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Keys of the papers: those of delivery.Papers.
+// ReceiptKey is the key of the receipt.
+const ReceiptKey = "receipt.json"
+
+// Keys of the other papers: with it those of delivery.Papers.
 const (
 	parquetKey    = "index.parquet"
 	csvKey        = "index.csv"
@@ -140,5 +143,4 @@ const (
 	statisticsKey = "statistics.json"
 	pageKey       = "statistics.html"
 	croissantKey  = "croissant.json"
-	receiptKey    = "receipt.json"
 )

@@ -11,28 +11,15 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/filigrane/filigrane/internal/oracle"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/testphotos"
 	"github.com/filigrane/filigrane/party"
 )
 
-// exiftool finds the outside oracle (Debian: libimage-exiftool-perl). Without it the test is skipped, unless
-// FILIGRANE_NEED_TOOLS says that it must be there.
-func exiftool(t *testing.T) string {
-	t.Helper()
-	tool, err := exec.LookPath("exiftool")
-	if err != nil {
-		if os.Getenv("FILIGRANE_NEED_TOOLS") != "" {
-			t.Fatal("exiftool is not installed (apt-get install libimage-exiftool-perl)")
-		}
-		t.Skip("exiftool is not installed")
-	}
-	return tool
-}
-
 // A photograph with the metadata another program wrote: what it wrote is what is read.
 func TestReadsWhatExiftoolWrites(t *testing.T) {
-	tool := exiftool(t)
+	tool := oracle.Exiftool(t)
 	photo, err := os.ReadFile(filepath.Join(testphotos.Dir(), testphotos.Names(t)[0]))
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +72,7 @@ func TestReadsWhatExiftoolWrites(t *testing.T) {
 
 // The manifest stores these tests make, in JPEG and in PNG, are ones that another program reads too.
 func TestExiftoolReadsOurManifests(t *testing.T) {
-	tool := exiftool(t)
+	tool := oracle.Exiftool(t)
 	for name, data := range map[string][]byte{"a.jpg": picture(1, app11(manifest("notAllowed"), 1000)...), "a.png": pngWith(t, "caBX", manifest("notAllowed"))} {
 		path := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {

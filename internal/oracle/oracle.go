@@ -1,4 +1,4 @@
-// Package oracle loads the vectors of testdata/oracles: answers computed by other people's programs.
+// Package oracle gives tests the answers of other people's programs: the vectors of testdata/oracles, and exiftool.
 // Only tests import it. How the vectors were made stands at the head of testdata/oracles/make.py.
 package oracle
 
@@ -8,10 +8,25 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"testing"
 )
+
+// Exiftool finds exiftool, the outside witness of what a file's metadata say (Debian: libimage-exiftool-perl). Without it the
+// test is skipped, unless FILIGRANE_NEED_TOOLS says that it must be there.
+func Exiftool(t testing.TB) string {
+	t.Helper()
+	tool, err := exec.LookPath("exiftool")
+	if err != nil {
+		if os.Getenv("FILIGRANE_NEED_TOOLS") != "" {
+			t.Fatal("exiftool is not installed (apt-get install libimage-exiftool-perl)")
+		}
+		t.Skip("exiftool is not installed")
+	}
+	return tool
+}
 
 // Load reads the vectors of testdata/oracles/NAME.json into a pointer to a slice, such as *[]DFT.
 //

@@ -13,21 +13,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-// exiftool finds the outside oracle of the container code (Debian: libimage-exiftool-perl). Without it the test is
-// skipped, unless FILIGRANE_NEED_TOOLS says that it must be there.
-func exiftool(t *testing.T) string {
-	t.Helper()
-	tool, err := exec.LookPath("exiftool")
-	if err != nil {
-		if os.Getenv("FILIGRANE_NEED_TOOLS") != "" {
-			t.Fatal("exiftool is not installed (apt-get install libimage-exiftool-perl)")
-		}
-		t.Skip("exiftool is not installed")
-	}
-	return tool
-}
+	"github.com/filigrane/filigrane/internal/oracle"
+)
 
 // runExiftool gives what exiftool prints; only a failure with nothing printed is fatal, since it ends with 1 also
 // for a warning.
@@ -156,7 +144,7 @@ func withFrontMatter(file []byte, blocks ...Block) []byte {
 // the maker note, the thumbnail, comments and the structure of the JPEG; only the layout of a TIFF's strips
 // and the place of a progressive JPEG's coefficients may differ.
 func TestExiftoolDumpIsKept(t *testing.T) {
-	tool := exiftool(t)
+	tool := oracle.Exiftool(t)
 	rich := &Picture{Image: scene(64, 48), Meta: Metadata{EXIF: cameraEXIF(), Density: Density{X: 300, Y: 300, Unit: PerInch}}}
 	var std bytes.Buffer
 	if err := jpeg.Encode(&std, scene(64, 48), nil); err != nil {
@@ -213,7 +201,7 @@ func TestExiftoolDumpIsKept(t *testing.T) {
 
 // Into another format go EXIF with maker note and place, XMP, the profile, and IPTC where there is a way to write it.
 func TestExiftoolDumpIsConverted(t *testing.T) {
-	tool := exiftool(t)
+	tool := oracle.Exiftool(t)
 	rich := &Picture{Image: scene(64, 48), Meta: Metadata{EXIF: cameraEXIF()}}
 	sources := map[Format][]byte{}
 	for _, f := range []Format{JPEG, PNG, TIFF} {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/filigrane/filigrane/internal/oracle"
 )
 
 const seeConstraint = plusVocabulary + "DMI-PROHIBITED-SEECONSTRAINT"
@@ -21,7 +23,7 @@ var someRights = Rights{DataMining: seeConstraint, OtherConstraints: "Training u
 // TestDeclare writes rights into every format, through every source format, and reads them back as the package and as
 // exiftool do; what the file said about its makers stays.
 func TestDeclare(t *testing.T) {
-	tool := exiftool(t)
+	tool := oracle.Exiftool(t)
 	for _, from := range []Format{"", JPEG, PNG, WebP, TIFF} {
 		for _, to := range []Format{JPEG, PNG, WebP, TIFF} {
 			p := richPicture(t)
