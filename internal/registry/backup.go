@@ -20,15 +20,15 @@ import (
 )
 
 // allTables are the tables of the schema, those that others refer to first. What else is in the database (the queue's
-// tables, the index of words, the schema's version) is not the registry's to back up or is made again.
+// tables and the processes that work, the index of words, the schema's version) is not the registry's to back up or is made again.
 var allTables = []*table{tenantsTable, worksTable, partiesTable, partyIDsTable, sharesTable, conceptsTable, membershipsTable, cataloguesTable,
 	versionsTable, catalogueWorksTable, catalogueConceptsTable, catalogueMembersTable, codebookTable, licencesTable, deliveriesTable, stepsTable,
-	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable}
+	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable, jobsTable, jobPartsTable}
 
 // dumpFormat names the form of a dump, schemaVersion the last migration whose tables it knows.
 const (
 	dumpFormat    = "filigrane registry dump v1"
-	schemaVersion = 3
+	schemaVersion = 6
 )
 
 // A dump is a tar file: head.json, then for each table TABLE/000000.jsonl and so on, a row a line as a JSON array in the

@@ -111,7 +111,7 @@ func TestDamagedDumps(t *testing.T) {
 	for what, damaged := range map[string][]byte{
 		"nothing": nil, "half": dump.Bytes()[:dump.Len()/2], "no sums": drop("sums.json"), "no head": drop("head.json"), "a table is gone": drop("works/"),
 		"a title":  replace("works/", "Lac de w2", "Lac de w3"),
-		"a number": replace("items/", "42.25", "42.5"), "another format": replace("head.json", "v1", "v2"), "a newer schema": replace("head.json", `"schema":3`, `"schema":4`),
+		"a number": replace("items/", "42.25", "42.5"), "another format": replace("head.json", "v1", "v2"), "a newer schema": replace("head.json", `"schema":6`, `"schema":7`),
 		"a line": replace("works/", "\n", "\n[1]\n"), "a table of its own": rewrite(func(name string, data []byte) []byte {
 			if name == "sums.json" {
 				return append(data, []byte("\n\n\n")...)[:len(data)/2]
@@ -195,6 +195,7 @@ func TestTablesAreThoseOfTheSchema(t *testing.T) {
 			return err
 		}))
 		delete(got, versionTable)
+		delete(got, "workers") // living processes: not the registry's to back up
 		for _, tab := range allTables {
 			want[tab.name] = slices.Sorted(slices.Values(tab.names()))
 		}

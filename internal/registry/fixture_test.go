@@ -159,6 +159,35 @@ func stocked(t testing.TB, r *Registry, s Scope) {
 	do(r.PutReservations(ctx, s, []Reservation{{Work: "w3", Protocol: "tdmrep", Raw: []byte(`{"tdm-reservation":1}`), URL: "https://bank.example/x", Found: noon}}))
 	do(r.PutTodos(ctx, s, workIDs("w3"), []Todo{{Work: "w3", Field: "creator", Why: "nobody can be paid"}}, noon))
 	do(r.Recall(ctx, s, workIDs("w1"), "consent withdrawn", noon.Add(time.Hour)))
+	stockedJob(t, r, s)
+}
+
+// stockedJob adds job j1, a delivery in its second stage of three parts, of which one is done and one is in the hands of
+// worker-1.
+func stockedJob(t testing.TB, r *Registry, s Scope) {
+	t.Helper()
+	must(t, errOf(r.AddJob(ctx, s, jobOf("j1"), noon)))
+	must(t, r.AddWorker(ctx, ops, Worker{ID: "worker-1", Host: "h", PID: 1}))
+	first := get[*Begun](t)(r.BeginPart(ctx, s, get[[]Ticket](t)(r.IssueParts(ctx, s, "j1", 5, noon))[0], "worker-1", noon))
+	must(t, errOf2(endPart(r, s, Ticket{"j1", 1, first.Part.Stage, 0}, PartEnd{Total: 3, Then: Stage{"mark", 3}})))
+	for _, ticket := range get[[]Ticket](t)(r.IssueParts(ctx, s, "j1", 2, noon)) {
+		get[*Begun](t)(r.BeginPart(ctx, s, ticket, "worker-1", noon))
+	}
+	must(t, errOf2(endPart(r, s, Ticket{"j1", 1, "mark", 0}, PartEnd{Done: 1, Then: Stage{"seal", 1}})))
+	must(t, r.NoteParts(ctx, s, "worker-1", []PartNote{{Ticket: Ticket{"j1", 1, "mark", 1}, Done: 1, Refused: 1, Hand: "w2"}}, noon))
+}
+
+func jobOf(id string) Job {
+	return Job{ID: id, Kind: DeliveryJob, Subject: "d1", Spec: json.RawMessage(`{"geometry":"square:512"}`), Priority: 2, First: "plan"}
+}
+
+// endPart tells 1 if the part was the last of its stage.
+func endPart(r *Registry, s Scope, t Ticket, e PartEnd) (int, error) {
+	_, moved, err := r.EndPart(ctx, s, t, e, noon)
+	if moved {
+		return 1, err
+	}
+	return 0, err
 }
 
 func licenceOf(id string) Licence {
