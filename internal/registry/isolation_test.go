@@ -155,7 +155,7 @@ func init() {
 			_, c, err := r.MoveJob(ctx, s, "j1", JobCancelled, "x", noon)
 			return c, err
 		},
-		"RestartJob": func(r *Registry, s Scope) (any, error) { return r.RestartJob(ctx, s, "j1", noon) },
+		"RestartJob": func(r *Registry, s Scope) (any, error) { return r.RestartJob(ctx, s, "j1", 1, noon) },
 		"SetJobResult": func(r *Registry, s Scope) (any, error) {
 			return nil, r.SetJobResult(ctx, s, "j1", json.RawMessage(`{}`), noon)
 		},
@@ -166,6 +166,10 @@ func init() {
 			return j, err
 		},
 		"LeavePart": func(r *Registry, s Scope) (any, error) { return r.LeavePart(ctx, s, t, "worker-1", true, "x", noon) },
+		"ReopenParts": func(r *Registry, s Scope) (any, error) {
+			j, _, err := r.ReopenParts(ctx, s, t, Stage{"mark", 3}, []int{0}, nil, noon)
+			return j, err
+		},
 		// of a job that is not there it notes nothing and says nothing
 		"NoteParts": func(r *Registry, s Scope) (any, error) {
 			return nil, r.NoteParts(ctx, s, "worker-1", []PartNote{{Ticket: t, Done: 9, Hand: "eve"}}, noon)
@@ -183,7 +187,7 @@ func init() {
 		},
 		"Workers": func(r *Registry, s Scope) (any, error) { return r.Workers(ctx, s, WorkerDead, Page{}) },
 	})
-	writing = append(writing, "AddJob", "MoveJob", "RestartJob", "SetJobResult", "IssueParts", "BeginPart", "EndPart", "LeavePart", "NoteParts", "AddWorker", "BeatWorker", "EndWorker", "BuryWorkers")
+	writing = append(writing, "AddJob", "MoveJob", "RestartJob", "SetJobResult", "IssueParts", "BeginPart", "EndPart", "LeavePart", "ReopenParts", "NoteParts", "AddWorker", "BeatWorker", "EndWorker", "BuryWorkers")
 }
 
 // scopeless are the methods that need no scope, for they show and change no rows by themselves.

@@ -270,11 +270,11 @@ func (r *Registry) MoveJob(ctx context.Context, s Scope, id string, to JobState,
 }
 
 // RestartJob begins a new run of a job that is running, where its tickets were lost, as with a database restored from a
-// dump, and gives the job. ErrState if it does not run.
-func (r *Registry) RestartJob(ctx context.Context, s Scope, id string, now time.Time) (j Job, err error) {
+// dump, and gives the job. ErrState if it does not run, or is not in the run that was found without tickets.
+func (r *Registry) RestartJob(ctx context.Context, s Scope, id string, run int, now time.Time) (j Job, err error) {
 	err = r.changeJob(ctx, s, "RestartJob", id, now, func(t *tx, nj *numberedJob) error {
-		if nj.State != JobRunning && nj.State != JobPlanned {
-			return fmt.Errorf("%w: job %s is %s", ErrState, id, nj.State)
+		if nj.State != JobRunning && nj.State != JobPlanned || nj.Run != run {
+			return fmt.Errorf("%w: job %s is %s in run %d", ErrState, id, nj.State, nj.Run)
 		}
 		err := t.restart(ctx, nj, now)
 		j = nj.Job

@@ -277,3 +277,42 @@ func (r *Registry) NoteParts(ctx context.Context, s Scope, worker string, notes 
 			" AND stage = $7 AND part = $8 AND worker = $9 AND state = 'running'", lists)
 	})
 }
+
+// ReopenParts takes a job back to an earlier stage, some of whose parts turned out to be not done after all, and begins a
+// new run; all parts of the stages undo count as not done either. ErrState if the job is not running. Of a ticket of an
+// earlier run nothing changes, and ok is false.
+func (r *Registry) ReopenParts(ctx context.Context, s Scope, ticket Ticket, back Stage, again []int, undo []string, now time.Time) (job Job, ok bool, err error) {
+	err = r.changeJob(ctx, s, "ReopenParts", ticket.Job, now, func(t *tx, j *numberedJob) error {
+		job, ok = j.Job, false
+		if !ticket.live(j) {
+			return nil
+		}
+		left := 0
+		for _, part := range again {
+			p, found, err := partOf(ctx, t, j.n, back.Name, part)
+			if err != nil {
+				return err
+			}
+			if !found || p.State != PartDone {
+				return fmt.Errorf("%w: part %d of stage %s of job %s was not done", ErrState, part, back.Name, j.ID)
+			}
+			left++
+			j.done -= p.Done
+			j.refused -= p.Refused
+			if _, err := t.exec(ctx, "UPDATE job_parts SET state = 'waiting', done = 0, refused = 0 WHERE job = $1 AND stage = $2 AND part = $3", j.n, back.Name, int64(part)); err != nil {
+				return err
+			}
+		}
+		for _, stage := range undo {
+			if _, err := t.exec(ctx, "UPDATE job_parts SET state = 'waiting', done = 0, refused = 0 WHERE job = $1 AND stage = $2", j.n, stage); err != nil {
+				return err
+			}
+		}
+		j.Stage, j.Parts, j.Left, j.next, ok = back.Name, back.Parts, left, 0, true
+		j.Run++
+		j.Done, j.Refused = j.done, j.refused
+		job = j.Job
+		return nil
+	})
+	return job, ok, err
+}

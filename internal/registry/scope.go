@@ -76,7 +76,7 @@ var matrix = map[string][]Role{
 	"PutRefusals": holders, "DropRefusals": holders, "Refusals": readers,
 	"PutReservations": holders, "Reservations": readers, "ReservationsOf": readers,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
-	"AddJob": holders, "MoveJob": holders, "RestartJob": holders, "SetJobResult": holders, "IssueParts": holders, "BeginPart": holders, "EndPart": holders, "LeavePart": holders, "NoteParts": holders,
+	"AddJob": holders, "MoveJob": holders, "RestartJob": holders, "SetJobResult": holders, "IssueParts": holders, "BeginPart": holders, "EndPart": holders, "LeavePart": holders, "ReopenParts": holders, "NoteParts": holders,
 	"Job": readers, "Jobs": readers, "JobParts": readers,
 	"AddWorker": operator, "BeatWorker": operator, "EndWorker": operator, "BuryWorkers": operator, "Workers": operator,
 	"Removals": experts, "ReceivedRemovals": provider,
