@@ -41,6 +41,7 @@ var law = map[string]struct {
 	"internal/store/faults":      {},                                   // tests only
 	"internal/registry":          {may: []string{"concepts"}},
 	"internal/registry/pgtest":   {}, // tests only
+	"internal/jobs":              {may: []string{"concepts", "mark", "delivery", "internal/registry", "internal/store"}},
 	"party":                      {pure: true},
 	"internal/ingest/xmp":        {pure: true},
 	"internal/ingest/optout":     {pure: true, may: []string{"internal/ingest/xmp"}},

@@ -315,4 +315,3 @@ func passes(err error) bool {
 	}
 	return true
 }
-

@@ -42,7 +42,9 @@ type ticket struct {
 	tries  int   // how often River has given it out, this time included
 }
 
-func (t ticket) of() registry.Ticket { return registry.Ticket{Job: t.Job, Run: t.Run, Stage: t.Stage, Part: t.Part} }
+func (t ticket) of() registry.Ticket {
+	return registry.Ticket{Job: t.Job, Run: t.Run, Stage: t.Stage, Part: t.Part}
+}
 
 // args makes a ticket a job of a kind of River's, which asks a type for each.
 type args[K interface{ kind() string }] struct{ ticket }
@@ -278,7 +280,9 @@ func (s serious) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 // WithAttrs keeps what it is.
-func (s serious) WithAttrs(attrs []slog.Attr) slog.Handler { return serious{s.Handler.WithAttrs(attrs)} }
+func (s serious) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return serious{s.Handler.WithAttrs(attrs)}
+}
 
 // WithGroup keeps what it is.
 func (s serious) WithGroup(name string) slog.Handler { return serious{s.Handler.WithGroup(name)} }

@@ -74,7 +74,9 @@ const (
 )
 
 // PartWorks is how many works a part of a delivery of so many works has.
-func PartWorks(works int) int { return min(max((works+usualParts-1)/usualParts, leastPartWorks), mostPartWorks) }
+func PartWorks(works int) int {
+	return min(max((works+usualParts-1)/usualParts, leastPartWorks), mostPartWorks)
+}
 
 // making is a delivery that this process works on. Its parts share it.
 type making struct {
