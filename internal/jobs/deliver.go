@@ -39,10 +39,11 @@ func (h *held) deliver() (*outcome, error) {
 	case stageFinish:
 		return h.finish(spec, made)
 	}
-	m, err := h.making(spec, made.Making)
+	m, release, err := h.making(spec, made.Making)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	switch h.t.Stage {
 	case stagePart:
 		return h.mark(m)
@@ -78,8 +79,8 @@ func (m madeOf) outcome(e registry.PartEnd) (*outcome, error) {
 	return &outcome{PartEnd: e, job: text}, nil
 }
 
-// making gives the job's Making, which the parts in this process share.
-func (h *held) making(spec DeliverySpec, name string) (*making, error) {
+// making gives the job's Making, which the parts in this process share; release it.
+func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	q := h.s.q
 	key := makingKey(h.scope, h.t.Job)
 	q.mu.Lock()
@@ -89,7 +90,9 @@ func (h *held) making(spec DeliverySpec, name string) (*making, error) {
 		m = &making{ready: make(chan struct{})}
 		q.makings[key] = m
 	}
+	m.users++
 	q.mu.Unlock()
+	release := func() { q.release(m, false) }
 	if mine {
 		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.s.may)
 		if err == nil {
@@ -101,22 +104,42 @@ func (h *held) making(spec DeliverySpec, name string) (*making, error) {
 	select {
 	case <-m.ready:
 	case <-h.s.ctx.Done():
-		return nil, context.Cause(h.s.ctx)
+		release()
+		return nil, nil, context.Cause(h.s.ctx)
 	}
-	return m, m.err
+	if m.err != nil {
+		q.drop(h.scope, h.t.Job)
+		release()
+		return nil, nil, m.err
+	}
+	return m, release, nil
 }
 
 func makingKey(scope registry.Scope, job string) string { return scope.Tenant + "\x00" + job }
 
-// drop forgets a job's Making: the next part opens it anew. Parts that still use it find its place closed at worst, and
-// are tried again.
+// drop forgets a job's Making: the next part opens it anew.
 func (q *Queue) drop(scope registry.Scope, job string) {
 	key := makingKey(scope, job)
 	q.mu.Lock()
 	m := q.makings[key]
 	delete(q.makings, key)
+	if m != nil {
+		m.users++
+	}
 	q.mu.Unlock()
 	if m != nil {
+		q.release(m, true)
+	}
+}
+
+// release takes a user from a Making. The last one closes it, if it was dropped.
+func (q *Queue) release(m *making, drop bool) {
+	q.mu.Lock()
+	m.users--
+	m.dropped = m.dropped || drop
+	last := m.dropped && m.users == 0
+	q.mu.Unlock()
+	if last {
 		<-m.ready
 		m.shut()
 	}
@@ -127,10 +150,11 @@ func (h *held) plan(spec DeliverySpec) (*outcome, error) {
 	if err := h.before(h.s.ctx, ""); err != nil {
 		return nil, err
 	}
-	m, err := h.making(spec, "")
+	m, release, err := h.making(spec, "")
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	made := madeOf{Making: m.m.Job(), Parts: m.m.Parts()}
 	e := registry.PartEnd{Total: int64(m.m.Works()), Then: registry.Stage{Name: stagePart, Parts: made.Parts}}
 	switch {
@@ -165,10 +189,13 @@ func (h *held) mark(m *making) (*outcome, error) {
 	}
 	if len(r.Passing) > 0 && !final {
 		first := r.Passing[0]
-		return nil, fmt.Errorf("jobs: %d masters cannot be had at the moment; the first is %s (%s): %s", len(r.Passing), first.Path, first.Kind, first.Detail)
+		return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, len(r.Passing), first.Path, first.Kind, first.Detail)
 	}
 	return &outcome{PartEnd: registry.PartEnd{Done: int64(r.Works), Refused: int64(r.Refused + len(r.Passing)), Then: registry.Stage{Name: stageSeal, Parts: 1}}}, nil
 }
+
+// errPassing says that masters could not be had, which may pass.
+var errPassing = errors.New("jobs: masters cannot be had at the moment")
 
 // errOne stops a part after one work.
 var errOne = errors.New("jobs: one work at a time")

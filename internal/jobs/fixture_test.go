@@ -30,6 +30,7 @@ import (
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/dir"
 	"github.com/filigrane/filigrane/internal/store/s3"
+	"github.com/filigrane/filigrane/internal/store/s3test"
 	"github.com/filigrane/filigrane/internal/testphotos"
 	"github.com/filigrane/filigrane/mark"
 )
@@ -85,11 +86,12 @@ type fixture struct {
 
 // world is what a process needs to know of a test; it is passed on as JSON.
 type world struct {
-	Masters string        // a folder
-	S3      *s3.Options   // of places that begin with s3:
-	Slow    time.Duration // a master takes to be opened
-	Deadly  string        // whoever opens the master with this path kills its process
-	Missing string        // the master with this path is out of reach as long as this file is there: "path file"
+	Masters string // a folder
+	// Endpoint and Name are of the bucket of places that begin with "s3:".
+	Endpoint, Name string
+	Slow           time.Duration // a master takes to be opened
+	Deadly         string        // whoever opens the master with this path kills its process
+	Missing        string        // the master with this path is out of reach as long as this file is there: "path file"
 }
 
 const works, partWorks = 40, 2
@@ -168,8 +170,19 @@ func (f *fixture) spec(id, place string) DeliverySpec {
 		ImagesPerShard: 7, Shards: delivery.ShardsTar, PartWorks: partWorks, CodeVersion: "test"}
 }
 
-// want makes the same delivery by delivery.Run, undisturbed, and gives its files.
+var (
+	wantOnce sync.Once
+	wanted   map[string]string
+)
+
+// want makes the same delivery by delivery.Run, undisturbed, and gives its files. All tests have the same masters.
 func (f *fixture) want(t testing.TB) map[string]string {
+	t.Helper()
+	wantOnce.Do(func() { wanted = f.run(t) })
+	return wanted
+}
+
+func (f *fixture) run(t testing.TB) map[string]string {
 	t.Helper()
 	s := f.spec("x", "")
 	g, err := delivery.ParseGeometry(s.Geometry)
@@ -225,9 +238,8 @@ func expectSame(t testing.TB, got, want map[string]string) {
 
 func (w world) Store(ctx context.Context, place string) (store.Store, error) {
 	if prefix, ok := strings.CutPrefix(place, "s3:"); ok {
-		opt := *w.S3
-		opt.Prefix = prefix
-		return s3.Open(ctx, opt)
+		return s3.Open(ctx, s3.Options{Endpoint: w.Endpoint, Bucket: w.Name, Prefix: prefix, Region: s3test.Region, AccessKey: s3test.AccessKey, SecretKey: s3test.SecretKey,
+			Lease: time.Second})
 	}
 	return dir.Open(place)
 }

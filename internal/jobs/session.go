@@ -419,14 +419,16 @@ func (s *session) running(ctx context.Context, scope registry.Scope, id string, 
 	return nil
 }
 
-// shut closes everything that was opened for deliveries.
+// shut closes everything that was opened for deliveries. Nobody uses it any more.
 func (q *Queue) shut() {
 	q.mu.Lock()
 	open := q.makings
 	q.makings = map[string]*making{}
 	q.mu.Unlock()
 	for _, m := range open {
-		<-m.ready
-		m.shut()
+		q.mu.Lock()
+		m.users++
+		q.mu.Unlock()
+		q.release(m, true)
 	}
 }

@@ -85,6 +85,10 @@ type making struct {
 	m      *delivery.Making
 	source delivery.Source
 	close  []func() error
+
+	// Of one that is shared, under the queue's lock:
+	users   int
+	dropped bool // the last user closes it
 }
 
 // loading is a catalogue with its numbers, in memory once however many deliveries are of it.

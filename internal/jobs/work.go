@@ -211,7 +211,9 @@ func (h *held) failed(err error) error {
 	case errors.Is(err, delivery.ErrNotSealed):
 		return h.reopen(ctx, err, stageSeal, []int{0}, stageShard, stageFinish)
 	}
-	q.drop(h.scope, h.t.Job) // what is open may be what is wrong
+	if !errors.Is(err, errPassing) {
+		q.drop(h.scope, h.t.Job) // what is open may be what is wrong
+	}
 	tries, lerr := q.reg.LeavePart(ctx, h.scope, h.t.of(), s.id, true, err.Error(), q.now())
 	if lerr != nil {
 		return errors.Join(err, lerr)

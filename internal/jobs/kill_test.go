@@ -1,0 +1,153 @@
+package jobs
+
+import (
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store/faults"
+	"github.com/filigrane/filigrane/internal/store/s3test"
+)
+
+// kills is how many processes a test kills: FILIGRANE_KILLS, or few.
+func kills(t testing.TB) int {
+	text := os.Getenv("FILIGRANE_KILLS")
+	if text == "" {
+		return 4
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("FILIGRANE_KILLS=%q: give a number", text)
+	}
+	return n
+}
+
+// random draws from a seed that is printed.
+func random(t testing.TB) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// TestKilled kills the only worker at random moments, on either database: started again it goes on at once, without
+// waiting for the dead, and the delivery is that of an undisturbed run.
+func TestKilled(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *fixture) {
+		f.Slow = 20 * time.Millisecond
+		place := filepath.Join(t.TempDir(), "place")
+		_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", place))
+		must(t, err)
+		r := random(t)
+		n := 0
+		for ; n < kills(t); n++ {
+			// Silence alone would take for ever to make it dead.
+			p := f.spawn(t, "d1", func(e *errand) { e.Timing = Timing{time.Second, time.Minute, time.Hour} })
+			select {
+			case <-p.ended:
+			case <-time.After(time.Duration(r.Int64N(int64(1500 * time.Millisecond)))):
+			}
+			p.Process.Kill()
+			<-p.ended
+		}
+		p := f.spawn(t, "d1", func(e *errand) { e.Timing = Timing{time.Second, time.Minute, time.Hour} })
+		until(t, "finished", 30*time.Second, func() bool { return f.job(t, "d1").State == registry.JobFinished })
+		<-p.ended
+		expectSame(t, contents(t, place), f.want(t))
+		t.Logf("%d killed, %d deaths", n, f.job(t, "d1").Deaths)
+	})
+}
+
+// onS3 gives a fixture on PostgreSQL that delivers to a bucket, through a proxy that lets a share of requests go wrong.
+func onS3(t *testing.T, rate float64) (f *fixture, proxy *faults.Proxy, folder func(prefix string) string) {
+	t.Helper()
+	server := s3test.Start(t, s3test.Config{})
+	f = newFixture(t, drivers[1].place(t))
+	opt := server.Bucket(t)
+	if rate > 0 {
+		var err error
+		proxy, err = faults.New(server.Endpoint, 7, rate)
+		must(t, err)
+		front := httptest.NewServer(proxy)
+		t.Cleanup(front.Close)
+		opt.Endpoint = front.URL
+	}
+	f.Endpoint, f.Name = opt.Endpoint, opt.Bucket
+	return f, proxy, func(prefix string) string { return filepath.Join(server.Folder, opt.Bucket, prefix) }
+}
+
+// TestTwoWorkers: two processes share a delivery on PostgreSQL and S3; one of them is killed again and again.
+func TestTwoWorkers(t *testing.T) {
+	f, _, folder := onS3(t, 0)
+	f.Slow = 30 * time.Millisecond
+	_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", "s3:d1"))
+	must(t, err)
+	survivor := f.spawn(t, "d1")
+	r := random(t)
+	n := 0
+	for ; n < kills(t) && f.job(t, "d1").State != registry.JobFinished; n++ {
+		p := f.spawn(t, "d1")
+		select {
+		case <-p.ended:
+		case <-time.After(300*time.Millisecond + time.Duration(r.Int64N(int64(700*time.Millisecond)))):
+		}
+		p.Process.Kill()
+		<-p.ended
+	}
+	until(t, "finished", 30*time.Second, func() bool { return f.job(t, "d1").State == registry.JobFinished })
+	<-survivor.ended
+	expectSame(t, contents(t, folder("d1")), f.want(t))
+	j := f.job(t, "d1")
+	t.Logf("%d killed, %d deaths", n, j.Deaths)
+	if survivor.err != nil {
+		t.Error(survivor.err)
+	}
+}
+
+// TestStopped: a worker that is stopped until it is declared dead, and goes on after the delivery was finished, writes
+// nothing twice, leaves nothing behind once it is swept, and then works on under another name.
+func TestStopped(t *testing.T) {
+	f, _, folder := onS3(t, 0)
+	f.Slow = 30 * time.Millisecond
+	q := f.queue(t)
+	_, _, err := q.Deliver(ctx, bank, f.spec("d1", "s3:d1"))
+	must(t, err)
+	zombie := f.spawn(t, "")
+	until(t, "the worker has begun to mark", 10*time.Second, func() bool { j := f.job(t, "d1"); return j.Stage == stagePart && j.Left < j.Parts-2 })
+	must(t, zombie.Process.Signal(syscall.SIGSTOP))
+	before := f.job(t, "d1")
+	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	must(t, err)
+	j := f.job(t, "d1")
+	if before.Stage != stagePart || j.Deaths == 0 || j.Lost == 0 {
+		t.Fatalf("it was stopped too late to die over a part: %+v, then %+v", before, j)
+	}
+	must(t, zombie.Process.Signal(syscall.SIGCONT))
+	until(t, "it noticed", 10*time.Second, func() bool { return strings.Contains(zombie.text(), "going on under another name") })
+	// It works on the sweep itself, or this process does.
+	must(t, q.Drain(ctx))
+	expectSame(t, contents(t, folder("d1")), f.want(t))
+	_, _, err = q.Deliver(ctx, bank, f.spec("d2", "s3:d2"))
+	must(t, err)
+	until(t, "another delivery", 20*time.Second, func() bool { return f.job(t, "d2").State == registry.JobFinished })
+	expectSame(t, contents(t, folder("d2")), f.want(t))
+	must(t, zombie.Process.Signal(syscall.SIGTERM))
+}
+
+// TestFaults: one request in twenty goes wrong, in every way the proxy knows, and the delivery is what it should be.
+func TestFaults(t *testing.T) {
+	f, proxy, folder := onS3(t, 0.05)
+	q := f.queue(t)
+	_, _, err := q.Deliver(ctx, bank, f.spec("d1", "s3:d1"))
+	must(t, err)
+	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	must(t, err)
+	expectSame(t, contents(t, folder("d1")), f.want(t))
+	t.Log(proxy)
+}
