@@ -94,7 +94,7 @@ type world struct {
 	Missing        string        // the master with this path is out of reach as long as this file is there: "path file"
 }
 
-const works, partWorks = 40, 2
+const works, partWorks = 24, 1
 
 // testKey is the bank's delivery key.
 func testKey() mark.Key {
@@ -167,7 +167,7 @@ func (f *fixture) spec(id, place string) DeliverySpec {
 	return DeliverySpec{Delivery: id, Licence: "l1", Catalogue: registry.Ref{Name: "crops", Version: 1}, Book: "main", Place: place, Masters: f.Masters,
 		Path: mark.Path{Bank: "bank", Catalogue: "crops@1", Licence: "l1", Purpose: "training", Epoch: 1}, KeyFingerprint: testKey().Fingerprint(),
 		Profile: 1, Geometry: "square:128", Format: delivery.FormatPNG, Preset: mark.Preset{Name: "custom", PSNRDB: 46}, Readable: delivery.ReadablePool, FloorDB: 38,
-		ImagesPerShard: 7, Shards: delivery.ShardsTar, PartWorks: partWorks, CodeVersion: "test"}
+		ImagesPerShard: 5, Shards: delivery.ShardsTar, PartWorks: partWorks, CodeVersion: "test"}
 }
 
 var (

@@ -110,25 +110,24 @@ func TestPauseAndCancel(t *testing.T) {
 
 // TestFailedAndRetried: what will not pass by itself fails the job at once, and says why; retried it goes on.
 func TestFailedAndRetried(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *fixture) {
-		place := filepath.Join(t.TempDir(), "place")
-		must(t, os.MkdirAll(place, 0o777))
-		foreign := filepath.Join(place, "letters.txt")
-		must(t, os.WriteFile(foreign, []byte("dear"), 0o666))
-		q := f.queue(t)
-		_, _, err := q.Deliver(ctx, bank, f.spec("d1", place))
-		must(t, err)
-		_, err = q.WorkUntil(ctx, bank, "d1", nil)
-		if j := f.job(t, "d1"); !errors.Is(err, delivery.ErrForeign) || j.State != registry.JobFailed || !strings.Contains(j.Why, "letters.txt") {
-			t.Fatalf("%v, %+v", err, j)
-		}
-		must(t, os.Remove(foreign))
-		_, err = q.Retry(ctx, bank, "d1")
-		must(t, err)
-		_, err = q.WorkUntil(ctx, bank, "d1", nil)
-		must(t, err)
-		expectSame(t, contents(t, place), f.want(t))
-	})
+	f := newFixture(t, drivers[0].place(t))
+	place := filepath.Join(t.TempDir(), "place")
+	must(t, os.MkdirAll(place, 0o777))
+	foreign := filepath.Join(place, "letters.txt")
+	must(t, os.WriteFile(foreign, []byte("dear"), 0o666))
+	q := f.queue(t)
+	_, _, err := q.Deliver(ctx, bank, f.spec("d1", place))
+	must(t, err)
+	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	if j := f.job(t, "d1"); !errors.Is(err, delivery.ErrForeign) || j.State != registry.JobFailed || !strings.Contains(j.Why, "letters.txt") {
+		t.Fatalf("%v, %+v", err, j)
+	}
+	must(t, os.Remove(foreign))
+	_, err = q.Retry(ctx, bank, "d1")
+	must(t, err)
+	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	must(t, err)
+	expectSame(t, contents(t, place), f.want(t))
 }
 
 // TestMissingMaster: a master that is out of reach is asked for again, and refused in the end; one that comes back in time

@@ -85,7 +85,7 @@ func onS3(t *testing.T, rate float64) (f *fixture, proxy *faults.Proxy, folder f
 // TestTwoWorkers: two processes share a delivery on PostgreSQL and S3; one of them is killed again and again.
 func TestTwoWorkers(t *testing.T) {
 	f, _, folder := onS3(t, 0)
-	f.Slow = 30 * time.Millisecond
+	f.Slow = 100 * time.Millisecond
 	_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", "s3:d1"))
 	must(t, err)
 	survivor := f.spawn(t, "d1")
@@ -114,19 +114,30 @@ func TestTwoWorkers(t *testing.T) {
 // nothing twice, leaves nothing behind once it is swept, and then works on under another name.
 func TestStopped(t *testing.T) {
 	f, _, folder := onS3(t, 0)
-	f.Slow = 30 * time.Millisecond
+	f.Slow = 150 * time.Millisecond
 	q := f.queue(t)
 	_, _, err := q.Deliver(ctx, bank, f.spec("d1", "s3:d1"))
 	must(t, err)
 	zombie := f.spawn(t, "")
-	until(t, "the worker has begun to mark", 10*time.Second, func() bool { j := f.job(t, "d1"); return j.Stage == stagePart && j.Left < j.Parts-2 })
-	must(t, zombie.Process.Signal(syscall.SIGSTOP))
-	before := f.job(t, "d1")
+	until(t, "it has stopped over a part", 10*time.Second, func() bool {
+		if f.job(t, "d1").Stage != stagePart {
+			return false
+		}
+		must(t, zombie.Process.Signal(syscall.SIGSTOP))
+		time.Sleep(20 * time.Millisecond) // what it had sent the registry has arrived
+		l, err := f.reg.JobParts(ctx, bank, "d1", registry.PartRunning, registry.Page{})
+		must(t, err)
+		if len(l.Items) > 0 {
+			return true
+		}
+		must(t, zombie.Process.Signal(syscall.SIGCONT))
+		return false
+	})
 	_, err = q.WorkUntil(ctx, bank, "d1", nil)
 	must(t, err)
 	j := f.job(t, "d1")
-	if before.Stage != stagePart || j.Deaths == 0 || j.Lost == 0 {
-		t.Fatalf("it was stopped too late to die over a part: %+v, then %+v", before, j)
+	if j.Deaths == 0 || j.Lost == 0 {
+		t.Fatalf("nobody died over a part: %d deaths, %d lost", j.Deaths, j.Lost)
 	}
 	must(t, zombie.Process.Signal(syscall.SIGCONT))
 	until(t, "it noticed", 10*time.Second, func() bool { return strings.Contains(zombie.text(), "going on under another name") })
