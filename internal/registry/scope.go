@@ -76,7 +76,7 @@ var matrix = map[string][]Role{
 	"PutRefusals": holders, "DropRefusals": holders, "Refusals": readers,
 	"PutReservations": holders, "Reservations": readers, "ReservationsOf": readers,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
-	"Removals": experts, "ReceivedRemovals": provider,
+	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
 
 	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,
 	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders,
