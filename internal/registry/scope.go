@@ -79,7 +79,7 @@ var matrix = map[string][]Role{
 	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
 
 	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,
-	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders,
+	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders, "Counts": holders,
 }
 
 // MayCall tells whether a role may make a call, by the name of the method.
