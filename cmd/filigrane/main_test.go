@@ -21,6 +21,7 @@ import (
 
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/registry/pgtest"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	pgtest.Main(m)
 }
 
 // shell runs the program in one workspace and remembers everything it printed.
