@@ -250,13 +250,14 @@ func sumsOf(s *session, file string) (map[string]registry.Sum, error) {
 // restoreCmd is "filigrane restore".
 type restoreCmd struct {
 	File string `arg:"" help:"What 'filigrane backup' wrote."`
+	Use  bool   `help:"Make it the registry of this workspace from now on: so an installation moves."`
 }
 
 // Help explains restoring.
 func (restoreCmd) Help() string {
 	return `Reads a backup into an empty registry: the one of --registry, else the workspace's own, whose file must not be there. What is then in it is compared with the sums in the backup; it is there in full or not at all. A dump goes into either kind of database, so this is how an installation moves from a file to PostgreSQL. The master key is not in a backup.
 
-Example: filigrane restore registry-2026-11-24.tar.zst --registry postgres://filigrane@db.example.org/filigrane`
+Example: filigrane restore registry-2026-11-24.tar.zst --registry postgres://filigrane@db.example.org/filigrane --use`
 }
 
 // Run restores.
@@ -281,7 +282,30 @@ func (c *restoreCmd) Run(s *session) (err error) {
 		return err
 	}
 	s.note("restored %s; the sums agree", c.File)
+	if c.Use {
+		if err := s.use(where); err != nil {
+			return err
+		}
+	}
 	return s.emit(rep)
+}
+
+// use makes a registry that of the workspace.
+func (s *session) use(where string) error {
+	ws, err := s.workspace()
+	if err != nil {
+		return err
+	}
+	kept, err := s.keptAddress(where)
+	if err != nil {
+		return err
+	}
+	release, err := ws.Lock("filigrane " + s.verb)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return ws.SetRegistry(kept)
 }
 
 // load reads a dump, packed or not.

@@ -15,6 +15,9 @@ import (
 
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/registry/pgtest"
+	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/internal/store/s3"
+	"github.com/filigrane/filigrane/internal/store/s3test"
 )
 
 const fixture = "testdata/before-registry"
@@ -455,6 +458,67 @@ func TestBackup(t *testing.T) {
 			t.Error(o.out)
 		}
 	})
+}
+
+// TestMastersInABucket: works whose masters lie in a bucket are described, marked and delivered from there, to the bytes that a
+// folder gives.
+func TestMastersInABucket(t *testing.T) {
+	server := s3test.Start(t, s3test.Config{})
+	sh, masters := bank(t)
+	folder, bucket := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	want := one[deliverJSON](t, sh.deliver(0, folder, "--licence", "acme").out)
+	opt := server.Bucket(t)
+	opt.Prefix = "originals/2026"
+	sh.env["AWS_ACCESS_KEY_ID"], sh.env["AWS_SECRET_ACCESS_KEY"] = opt.AccessKey, string(opt.SecretKey)
+	st, err := s3.Open(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	for _, name := range few {
+		if err := store.PutBytes(t.Context(), st, name, read(t, filepath.Join(masters, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := openRecords(t, sh)
+	if _, err := r.reg.SetMasters(t.Context(), r.scope, opt.String(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(masters); err != nil {
+		t.Fatal(err)
+	}
+	sh.must(0, "concepts", "--by", "visual:2", "--catalogue", "looks")
+	if got := one[deliverJSON](t, sh.deliver(0, bucket, "--licence", "acme").out); got.ManifestSHA256 != want.ManifestSHA256 {
+		t.Errorf("%s from a bucket, %s from a folder", got.ManifestSHA256, want.ManifestSHA256)
+	}
+	marked := filepath.Join(t.TempDir(), "marked.jpg")
+	if e := one[embedJSON](t, sh.must(0, "embed", "sky/kite.jpg", "-c", "spring", "-o", marked).out); e.Work == nil || len(e.Concepts) != 1 {
+		t.Errorf("%+v", e)
+	}
+	sh.must(2, "embed", "sky/nothing.jpg", "-c", "spring", "-o", marked, "-f")
+	if d := one[detection](t, sh.must(0, "detect", marked).out); d.Work == nil || d.Work.Path != "sky/kite.jpg" {
+		t.Errorf("%+v", d)
+	}
+	if strings.Contains(sh.printed.String(), string(opt.SecretKey)) {
+		t.Error("the secret was printed")
+	}
+}
+
+// TestMove: a registry in a file becomes one in PostgreSQL, and the workspace goes on with it.
+func TestMove(t *testing.T) {
+	sh, masters := bank(t)
+	address, file := pgtest.New(t), filepath.Join(t.TempDir(), "a.tar.zst")
+	sh.must(0, "backup", "-o", file)
+	sh.must(0, "restore", file, "--registry", address, "--use")
+	if st := one[statusJSON](t, sh.must(0, "status").out); st.Database != "postgresql" || st.Works["active"] != 4 {
+		t.Errorf("%+v", st)
+	}
+	marked := filepath.Join(t.TempDir(), "marked.jpg") // a master, by its path below the masters' folder
+	sh.must(0, "embed", "sky/kite.jpg", "-o", marked)
+	if o := sh.must(2, "embed", "sky/kite.jpg", "-o", filepath.Join(masters, "sky/kite.jpg"), "-f"); !strings.Contains(o.err, "never written over") {
+		t.Error(o.err)
+	}
+	sh.must(0, "detect", marked)
 }
 
 // TestTenants: whoever runs the installation makes tenants and sees them all; a licensee may be one.
