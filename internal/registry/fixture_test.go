@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/registry/pgtest"
+	"github.com/filigrane/filigrane/mark"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -160,7 +162,37 @@ func stocked(t testing.TB, r *Registry, s Scope) {
 	do(r.PutTodos(ctx, s, workIDs("w3"), []Todo{{Work: "w3", Field: "creator", Why: "nobody can be paid"}}, noon))
 	do(r.Recall(ctx, s, workIDs("w1"), "consent withdrawn", noon.Add(time.Hour)))
 	stockedJob(t, r, s)
+	do(r.SetMasters(ctx, s, "/masters of the bank", noon))
+	do(r.ClaimKey(ctx, s, "57282719c47b4ba1", noon))
+	do(r.SetBankTable(ctx, s, []byte("file,title\nx.jpg,\"X\"\n"), noon))
+	do(r.PutStory(ctx, s, Ref{"spring", 1}, json.RawMessage(`{"rules":["folder"]}`), noon))
+	do(r.AddMarking(ctx, s, markingOf("l1"), noon))
+	do(r.PutDescriptors(ctx, s, map[concepts.WorkID][]float64{"w1": descriptor(1)}))
 }
+
+func markingOf(licence string) Marking {
+	return Marking{Path: mark.Path{Bank: "Bank A", Catalogue: "spring@1", Licence: licence, Purpose: "training", Epoch: 1}, Profile: 1, Resolution: 512, Place: "/deliveries/d1"}
+}
+
+// descriptor makes numbers that no rounding keeps.
+func descriptor(seed float64) (v []float64) {
+	for i := range concepts.DescriptorLen {
+		v = append(v, math.Sqrt(seed+float64(i))/3)
+	}
+	return v
+}
+
+func licenceOf(id string) Licence {
+	return Licence{ID: id, Licensee: "provider-p", Party: "Provider P", Purpose: "training", Stages: []string{"fine-tuning", "pre-training"},
+		Start: noon.Add(-time.Hour), End: noon.Add(24 * time.Hour), Territory: []string{"FR", "world"}, Catalogue: Ref{"spring", 1}}
+}
+
+func itemOf(id string) Item {
+	h := sha256.Sum256([]byte("marked " + id))
+	return Item{Work: concepts.WorkID(id), Shard: "shard-000001", SHA256: hex.EncodeToString(h[:]), ISCC: "ISCC:EEB", Bytes: 1000, PSNRDB: 42.25, SSIM: 0.9875}
+}
+
+func numbered6(prefix string, n int) string { return fmt.Sprintf("%s%06d", prefix, n) }
 
 // stockedJob adds job j1, a delivery in its second stage of three parts, of which one is done and one is in the hands of
 // worker-1.
@@ -189,15 +221,3 @@ func endPart(r *Registry, s Scope, t Ticket, e PartEnd) (int, error) {
 	}
 	return 0, err
 }
-
-func licenceOf(id string) Licence {
-	return Licence{ID: id, Licensee: "provider-p", Party: "Provider P", Purpose: "training", Stages: []string{"fine-tuning", "pre-training"},
-		Start: noon.Add(-time.Hour), End: noon.Add(24 * time.Hour), Territory: []string{"FR", "world"}, Catalogue: Ref{"spring", 1}}
-}
-
-func itemOf(id string) Item {
-	h := sha256.Sum256([]byte("marked " + id))
-	return Item{Work: concepts.WorkID(id), Shard: "shard-000001", SHA256: hex.EncodeToString(h[:]), ISCC: "ISCC:EEB", Bytes: 1000, PSNRDB: 42.25, SSIM: 0.9875}
-}
-
-func numbered6(prefix string, n int) string { return fmt.Sprintf("%s%06d", prefix, n) }
