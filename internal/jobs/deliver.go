@@ -18,6 +18,7 @@ type madeOf struct {
 	Parts          int               `json:"parts,omitempty"`
 	Shards         int               `json:"shards,omitempty"`
 	ManifestSHA256 string            `json:"manifest_sha256,omitempty"`
+	Receipt        string            `json:"receipt,omitempty"` // key that signed it
 	Summary        *delivery.Summary `json:"summary,omitempty"`
 }
 
@@ -32,6 +33,9 @@ func (h *held) deliver() (*outcome, error) {
 		if err := json.Unmarshal(h.job.Result, &made); err != nil {
 			return nil, fmt.Errorf("%w: its result: %w", errSpec, err)
 		}
+	}
+	if v := h.s.q.config.CodeVersion; v != "" && v != spec.CodeVersion {
+		return nil, fmt.Errorf("%w: %s, not %s; run that one, or cancel the job and begin anew", errVersion, spec.CodeVersion, v)
 	}
 	switch h.t.Stage {
 	case stagePlan:
@@ -96,7 +100,7 @@ func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	if mine {
 		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.s.may)
 		if err == nil {
-			m.m, m.source, m.close = opened.m, opened.source, opened.close
+			m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
 		}
 		m.err = err
 		close(m.ready)
@@ -271,7 +275,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 		paper := &making{}
 		paper.closes(st)
 		defer paper.shut()
-		if err := q.config.Papers(ctx, h.scope, spec, d, fenced{st, h.s.may}); err != nil {
+		if made.Receipt, err = q.config.Papers(ctx, h.scope, spec, m.spec.Catalogue, fenced{st, h.s.may}); err != nil {
 			return nil, err
 		}
 	}
@@ -282,7 +286,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 		return nil, err
 	}
 	out.also = func(reg *registry.Registry, j registry.Job) error {
-		if _, err := reg.MoveDelivery(ctx, h.scope, j.Subject, registry.Delivered, "", out.job, q.now()); err != nil {
+		if err := q.moveDelivery(ctx, reg, h.scope, j.Subject, registry.Delivered, "", out.job); err != nil {
 			return err
 		}
 		if j.Lost == 0 {
@@ -367,8 +371,11 @@ func (h *held) deliveredItems(d *delivery.Delivery) error {
 	}
 	for i := range d.Images {
 		img := &d.Images[i]
-		err := add(registry.Item{Work: img.Work, Shard: img.Shard, SHA256: img.SHA256, ISCC: img.ISCCImage.String(), Bytes: img.Bytes, PSNRDB: img.PSNRDB, SSIM: img.SSIM})
-		if err != nil {
+		item := registry.Item{Work: img.Work, Shard: img.Shard, SHA256: img.SHA256, Bytes: img.Bytes, PSNRDB: img.PSNRDB, SSIM: img.SSIM}
+		if !img.ISCCImage.IsZero() {
+			item.ISCC = img.ISCCImage.String()
+		}
+		if err := add(item); err != nil {
 			return err
 		}
 	}

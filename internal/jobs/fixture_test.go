@@ -86,7 +86,7 @@ type fixture struct {
 
 // world is what a process needs to know of a test; it is passed on as JSON.
 type world struct {
-	Masters string // a folder
+	Originals string // a folder
 	// Endpoint and Name are of the bucket of places that begin with "s3:".
 	Endpoint, Name string
 	Slow           time.Duration // a master takes to be opened
@@ -131,14 +131,14 @@ func masters(t testing.TB, folder string) (c concepts.Catalogue) {
 
 func newFixture(t testing.TB, where string) *fixture {
 	t.Helper()
-	f := &fixture{where: where, world: world{Masters: filepath.Join(t.TempDir(), "masters")}}
+	f := &fixture{where: where, world: world{Originals: filepath.Join(t.TempDir(), "masters")}}
 	var err error
 	f.reg, err = registry.Open(ctx, where)
 	must(t, err)
 	t.Cleanup(func() { f.reg.Close() })
 	_, err = f.reg.AddTenant(ctx, operator, registry.Tenant{ID: bank.Tenant, Kind: registry.Bank, Name: "Bank A"}, time.Now())
 	must(t, err)
-	f.frozen, err = masters(t, f.Masters).Freeze()
+	f.frozen, err = masters(t, f.Originals).Freeze()
 	must(t, err)
 	_, _, err = f.reg.AddCatalogue(ctx, bank, f.frozen, time.Now())
 	must(t, err)
@@ -163,8 +163,8 @@ func newFixture(t testing.TB, where string) *fixture {
 }
 
 // spec asks for the masters in a place.
-func (f *fixture) spec(id, place string) DeliverySpec {
-	return DeliverySpec{Delivery: id, Licence: "l1", Catalogue: registry.Ref{Name: "crops", Version: 1}, Book: "main", Place: place, Masters: f.Masters,
+func (f *fixture) spec(place string) DeliverySpec {
+	return DeliverySpec{Licence: "l1", Catalogue: registry.Ref{Name: "crops", Version: 1}, Book: "main", Place: place, Masters: f.Originals,
 		Path: mark.Path{Bank: "bank", Catalogue: "crops@1", Licence: "l1", Purpose: "training", Epoch: 1}, KeyFingerprint: testKey().Fingerprint(),
 		Profile: 1, Geometry: "square:128", Format: delivery.FormatPNG, Preset: mark.Preset{Name: "custom", PSNRDB: 46}, Readable: delivery.ReadablePool, FloorDB: 38,
 		ImagesPerShard: 5, Shards: delivery.ShardsTar, PartWorks: partWorks, CodeVersion: "test"}
@@ -175,6 +175,14 @@ var (
 	wanted   map[string]string
 )
 
+// deliver asks for the masters in a place.
+func (f *fixture) deliver(t testing.TB, q *Queue, id, place string) (added bool) {
+	t.Helper()
+	added, err := q.Deliver(ctx, bank, id, registry.Delivery{ID: id, Licence: "l1", Spec: json.RawMessage(`{"place":"` + place + `"}`)}, f.spec(place), nil)
+	must(t, err)
+	return added
+}
+
 // want makes the same delivery by delivery.Run, undisturbed, and gives its files. All tests have the same masters.
 func (f *fixture) want(t testing.TB) map[string]string {
 	t.Helper()
@@ -184,7 +192,7 @@ func (f *fixture) want(t testing.TB) map[string]string {
 
 func (f *fixture) run(t testing.TB) map[string]string {
 	t.Helper()
-	s := f.spec("x", "")
+	s := f.spec("")
 	g, err := delivery.ParseGeometry(s.Geometry)
 	must(t, err)
 	folder := filepath.Join(t.TempDir(), "want")
@@ -194,7 +202,7 @@ func (f *fixture) run(t testing.TB) map[string]string {
 	k := testKey()
 	_, err = delivery.Run(ctx, delivery.Spec{Catalogue: f.frozen, Codebook: f.book, Path: s.Path, Keys: k.Keys(), KeyFingerprint: k.Fingerprint(), ProfileID: s.Profile,
 		Geometry: g, Format: s.Format, Preset: s.Preset, Readable: s.Readable, FloorDB: s.FloorDB, ImagesPerShard: s.ImagesPerShard, Shards: s.Shards, CodeVersion: s.CodeVersion},
-		delivery.Folder(os.DirFS(f.Masters)), st, nil)
+		delivery.Folder(os.DirFS(f.Originals)), st, nil)
 	must(t, err)
 	return contents(t, folder)
 }
@@ -244,33 +252,25 @@ func (w world) Store(ctx context.Context, place string) (store.Store, error) {
 	return dir.Open(place)
 }
 
-func (w world) Bucket(_ context.Context, place string) (store.Bucket, error) {
-	b, err := dir.OpenBucket(place)
-	return slow{b, w}, err
+func (w world) Masters(_ context.Context, place string) (delivery.Source, io.Closer, error) {
+	return func(_ context.Context, work concepts.Work) (io.ReadCloser, error) { return w.open(place, work.Path) }, io.NopCloser(nil), nil
 }
 
-type slow struct {
-	store.Bucket
-	w world
-}
-
-func (s slow) Close() error { return s.Bucket.(io.Closer).Close() }
-
-func (s slow) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	time.Sleep(s.w.Slow)
-	if key == s.w.Deadly {
+func (w world) open(place, key string) (io.ReadCloser, error) {
+	time.Sleep(w.Slow)
+	if key == w.Deadly {
 		if os.Getenv(childVariable) == "" {
 			panic("jobs: a test would kill itself")
 		}
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
-	if path, file, _ := strings.Cut(s.w.Missing, " "); path == key && path != "" {
+	if path, file, _ := strings.Cut(w.Missing, " "); path == key && path != "" {
 		if _, err := os.Stat(file); err == nil {
 			return nil, errors.New("the archive does not answer")
 		}
 	}
-	return s.Bucket.Open(ctx, key)
+	return os.Open(filepath.Join(place, key))
 }
 
 // config is that of a worker of the tests.

@@ -21,13 +21,12 @@ func TestDeliver(t *testing.T) {
 		place := filepath.Join(t.TempDir(), "place")
 		q := f.queue(t)
 		for again := range 2 {
-			id, added, err := q.Deliver(ctx, bank, f.spec("d1", place))
-			must(t, err)
+			added := f.deliver(t, q, "d1", place)
 			if added != (again == 0) {
 				t.Error(added)
 			}
 			steps := 0
-			j, err := q.WorkUntil(ctx, bank, id, func(registry.Job) { steps++ })
+			j, err := q.WorkUntil(ctx, bank, "d1", func(registry.Job) { steps++ })
 			must(t, err)
 			if j.State != registry.JobFinished || j.Done != works || j.Total != works || j.Refused != 0 || steps == 0 {
 				t.Fatalf("%+v", j)
@@ -42,8 +41,7 @@ func TestDeliver(t *testing.T) {
 			t.Fatalf("%+v %+v", d, counts)
 		}
 		// Another job to the same place finds the delivery there.
-		_, _, err = q.Deliver(ctx, bank, f.spec("d2", place))
-		must(t, err)
+		f.deliver(t, q, "d2", place)
 		_, err = q.WorkUntil(ctx, bank, "d2", nil)
 		must(t, err)
 		expectSame(t, contents(t, place), want)
@@ -72,10 +70,9 @@ func TestPauseAndCancel(t *testing.T) {
 		place, other := filepath.Join(t.TempDir(), "place"), filepath.Join(t.TempDir(), "other")
 		q := f.queue(t)
 		inBackground(t, q)
-		_, _, err := q.Deliver(ctx, bank, f.spec("d1", place))
-		must(t, err)
+		f.deliver(t, q, "d1", place)
 		until(t, "begun", 10*time.Second, func() bool { j := f.job(t, "d1"); return j.Stage == stagePart && j.Left < j.Parts-1 })
-		_, err = q.Pause(ctx, bank, "d1", "too hot")
+		_, err := q.Pause(ctx, bank, "d1", "too hot")
 		must(t, err)
 		until(t, "at rest", 5*time.Second, func() bool {
 			l, err := f.reg.JobParts(ctx, bank, "d1", registry.PartRunning, registry.Page{})
@@ -86,8 +83,7 @@ func TestPauseAndCancel(t *testing.T) {
 			t.Fatalf("%+v %v", d, err)
 		}
 		// Meanwhile another one is begun, and cancelled.
-		_, _, err = q.Deliver(ctx, bank, f.spec("d2", other))
-		must(t, err)
+		f.deliver(t, q, "d2", other)
 		until(t, "begun", 10*time.Second, func() bool { j := f.job(t, "d2"); return j.Stage == stagePart && j.Left < j.Parts-1 })
 		_, err = q.Cancel(ctx, bank, "d2", "not wanted")
 		must(t, err)
@@ -116,9 +112,8 @@ func TestFailedAndRetried(t *testing.T) {
 	foreign := filepath.Join(place, "letters.txt")
 	must(t, os.WriteFile(foreign, []byte("dear"), 0o666))
 	q := f.queue(t)
-	_, _, err := q.Deliver(ctx, bank, f.spec("d1", place))
-	must(t, err)
-	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	f.deliver(t, q, "d1", place)
+	_, err := q.WorkUntil(ctx, bank, "d1", nil)
 	if j := f.job(t, "d1"); !errors.Is(err, delivery.ErrForeign) || j.State != registry.JobFailed || !strings.Contains(j.Why, "letters.txt") {
 		t.Fatalf("%v, %+v", err, j)
 	}
@@ -139,16 +134,14 @@ func TestMissingMaster(t *testing.T) {
 	f.Missing = "dogs/003.png " + away
 	place, other := filepath.Join(t.TempDir(), "place"), filepath.Join(t.TempDir(), "other")
 	q := f.queue(t, func(c *Config) { c.Tries = 3 })
-	_, _, err := q.Deliver(ctx, bank, f.spec("d1", place))
-	must(t, err)
+	f.deliver(t, q, "d1", place)
 	j, err := q.WorkUntil(ctx, bank, "d1", nil)
 	must(t, err)
 	if j.Refused != 1 || j.Done != works {
 		t.Fatalf("%+v", j)
 	}
 	q = f.queue(t, func(c *Config) { c.Tries = 1000 })
-	_, _, err = q.Deliver(ctx, bank, f.spec("d2", other))
-	must(t, err)
+	f.deliver(t, q, "d2", other)
 	go func() {
 		time.Sleep(2 * time.Second)
 		os.Remove(away)
@@ -163,8 +156,7 @@ func TestPoison(t *testing.T) {
 	f := newFixture(t, drivers[0].place(t))
 	f.Deadly = "woods/007.png"
 	place := filepath.Join(t.TempDir(), "place")
-	_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", place))
-	must(t, err)
+	f.deliver(t, f.queue(t), "d1", place)
 	deaths := 0
 	for f.job(t, "d1").State != registry.JobFinished {
 		if deaths++; deaths > 12 {
@@ -186,10 +178,9 @@ func TestPoison(t *testing.T) {
 func TestRestored(t *testing.T) {
 	f := newFixture(t, drivers[0].place(t))
 	place := filepath.Join(t.TempDir(), "place")
-	_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", place))
-	must(t, err)
+	f.deliver(t, f.queue(t), "d1", place)
 	var dump bytes.Buffer
-	_, err = f.reg.Dump(ctx, operator, &dump, time.Now())
+	_, err := f.reg.Dump(ctx, operator, &dump, time.Now())
 	must(t, err)
 	restored := *f
 	restored.where = filepath.Join(t.TempDir(), "restored.db")
@@ -209,8 +200,7 @@ func TestFairness(t *testing.T) {
 	f.Slow = 5 * time.Millisecond
 	q := f.queue(t, func(c *Config) { c.Workers = 1 })
 	for _, id := range []string{"d1", "d2"} {
-		_, _, err := q.Deliver(ctx, bank, f.spec(id, filepath.Join(t.TempDir(), id)))
-		must(t, err)
+		f.deliver(t, q, id, filepath.Join(t.TempDir(), id))
 	}
 	inBackground(t, q)
 	until(t, "one of them is half way", 20*time.Second, func() bool { j := f.job(t, "d1"); return j.Stage == stagePart && j.Left <= j.Parts/2 })

@@ -42,8 +42,7 @@ func TestKilled(t *testing.T) {
 	onBoth(t, func(t *testing.T, f *fixture) {
 		f.Slow = 20 * time.Millisecond
 		place := filepath.Join(t.TempDir(), "place")
-		_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", place))
-		must(t, err)
+		f.deliver(t, f.queue(t), "d1", place)
 		r := random(t)
 		n := 0
 		for ; n < kills(t); n++ {
@@ -86,8 +85,7 @@ func onS3(t *testing.T, rate float64) (f *fixture, proxy *faults.Proxy, folder f
 func TestTwoWorkers(t *testing.T) {
 	f, _, folder := onS3(t, 0)
 	f.Slow = 100 * time.Millisecond
-	_, _, err := f.queue(t).Deliver(ctx, bank, f.spec("d1", "s3:d1"))
-	must(t, err)
+	f.deliver(t, f.queue(t), "d1", "s3:d1")
 	survivor := f.spawn(t, "d1")
 	r := random(t)
 	n := 0
@@ -116,8 +114,7 @@ func TestStopped(t *testing.T) {
 	f, _, folder := onS3(t, 0)
 	f.Slow = 150 * time.Millisecond
 	q := f.queue(t)
-	_, _, err := q.Deliver(ctx, bank, f.spec("d1", "s3:d1"))
-	must(t, err)
+	f.deliver(t, q, "d1", "s3:d1")
 	zombie := f.spawn(t, "")
 	until(t, "it has stopped over a part", 10*time.Second, func() bool {
 		if f.job(t, "d1").Stage != stagePart {
@@ -133,7 +130,7 @@ func TestStopped(t *testing.T) {
 		must(t, zombie.Process.Signal(syscall.SIGCONT))
 		return false
 	})
-	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	_, err := q.WorkUntil(ctx, bank, "d1", nil)
 	must(t, err)
 	j := f.job(t, "d1")
 	if j.Deaths == 0 || j.Lost == 0 {
@@ -144,8 +141,7 @@ func TestStopped(t *testing.T) {
 	// It works on the sweep itself, or this process does.
 	must(t, q.Drain(ctx))
 	expectSame(t, contents(t, folder("d1")), f.want(t))
-	_, _, err = q.Deliver(ctx, bank, f.spec("d2", "s3:d2"))
-	must(t, err)
+	f.deliver(t, q, "d2", "s3:d2")
 	until(t, "another delivery", 20*time.Second, func() bool { return f.job(t, "d2").State == registry.JobFinished })
 	expectSame(t, contents(t, folder("d2")), f.want(t))
 	must(t, zombie.Process.Signal(syscall.SIGTERM))
@@ -155,9 +151,8 @@ func TestStopped(t *testing.T) {
 func TestFaults(t *testing.T) {
 	f, proxy, folder := onS3(t, 0.05)
 	q := f.queue(t)
-	_, _, err := q.Deliver(ctx, bank, f.spec("d1", "s3:d1"))
-	must(t, err)
-	_, err = q.WorkUntil(ctx, bank, "d1", nil)
+	f.deliver(t, q, "d1", "s3:d1")
+	_, err := q.WorkUntil(ctx, bank, "d1", nil)
 	must(t, err)
 	expectSame(t, contents(t, folder("d1")), f.want(t))
 	t.Log(proxy)

@@ -5,22 +5,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
 	"sync"
 	"time"
 
+	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/mark"
 )
 
-// Opener opens places by their names. What it gives is closed after use if it is an io.Closer.
+// Opener opens places by their names.
 type Opener interface {
+	// Store opens where a delivery goes. What it gives is closed after use if it is an io.Closer.
 	Store(ctx context.Context, place string) (store.Store, error)
-	Bucket(ctx context.Context, place string) (store.Bucket, error)
+	// Masters opens where a bank's masters lie.
+	Masters(ctx context.Context, place string) (delivery.Source, io.Closer, error)
 }
 
 // Config says for whom and how a process works. Scopes is needed to work, Opener and Keys to work on deliveries.
@@ -30,8 +34,11 @@ type Config struct {
 	Opener Opener
 	// Keys gives the keys of a delivery and their fingerprint.
 	Keys func(ctx context.Context, scope registry.Scope, path mark.Path) (mark.Keys, string, error)
-	// Papers, if it is given, writes what accompanies a delivery that was just finished. It may run twice.
-	Papers func(ctx context.Context, scope registry.Scope, spec DeliverySpec, d *delivery.Delivery, st store.Store) error
+	// Papers, if it is given, writes what accompanies a delivery that was just finished, and gives the key that signed it. It
+	// may run twice.
+	Papers func(ctx context.Context, scope registry.Scope, spec DeliverySpec, catalogue *concepts.Frozen, st store.Store) (receipt string, err error)
+	// CodeVersion is that of this program. Deliveries of another are left to other processes. "" takes all.
+	CodeVersion string
 	// Import, if it is given, runs an import to its end, or goes on with one that was interrupted. It calls progress now and
 	// then; an error of progress ends it at once. Without it imports are left to other processes.
 	Import func(ctx context.Context, scope registry.Scope, spec json.RawMessage, progress func(done, refused int64) error) (ImportResult, error)
@@ -164,23 +171,27 @@ const (
 	usualPriority = 2
 )
 
-// Deliver asks for a delivery: it plans it in the registry, with its job, whose id is that of the delivery. The same
-// again, whatever has become of it, changes nothing; added tells. A licence that does not hold is refused here.
-func (q *Queue) Deliver(ctx context.Context, scope registry.Scope, spec DeliverySpec) (id string, added bool, err error) {
+// Deliver asks for a delivery: it plans d in the registry, and a job, by an id, that makes it as spec says. also, if it is
+// not nil, is done in the same transaction, before. The same again, whatever has become of it, changes nothing; added
+// tells. A licence that does not hold is refused here.
+func (q *Queue) Deliver(ctx context.Context, scope registry.Scope, id string, d registry.Delivery, spec DeliverySpec, also func(*registry.Registry) error) (added bool, err error) {
 	if err := spec.check(); err != nil {
-		return "", false, err
+		return false, err
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {
-		return "", false, fmt.Errorf("jobs: %w", err)
+		return false, fmt.Errorf("jobs: %w", err)
 	}
-	d := registry.Delivery{ID: spec.Delivery, Licence: spec.Licence, Spec: text}
-	j := registry.Job{ID: spec.Delivery, Kind: registry.DeliveryJob, Subject: spec.Delivery, Spec: text, Priority: spec.priority(), First: stagePlan}
-	added, err = q.add(ctx, scope, j, func(reg *registry.Registry) error {
+	j := registry.Job{ID: id, Kind: registry.DeliveryJob, Subject: d.ID, Spec: text, Priority: spec.priority(), First: stagePlan}
+	return q.add(ctx, scope, j, func(reg *registry.Registry) error {
+		if also != nil {
+			if err := also(reg); err != nil {
+				return err
+			}
+		}
 		_, err := reg.AddDelivery(ctx, scope, d, q.now())
 		return err
 	})
-	return j.ID, added, err
 }
 
 // Import asks for an import under an id. The same again changes nothing.
@@ -263,7 +274,7 @@ func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to re
 			return err
 		}
 		if j.Kind == registry.DeliveryJob {
-			if _, err := reg.MoveDelivery(ctx, scope, j.Subject, delivery, why, nil, q.now()); err != nil {
+			if err := q.moveDelivery(ctx, reg, scope, j.Subject, delivery, why, nil); err != nil {
 				return err
 			}
 		}
@@ -284,6 +295,22 @@ func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to re
 		q.config.Log.Info("job "+string(to), "job", id, "why", why)
 	}
 	return j, err
+}
+
+// moveDelivery moves the delivery of a job with it. One that was delivered before stays so: a job may make it again where
+// its place lost it, and it must come out the same.
+func (q *Queue) moveDelivery(ctx context.Context, reg *registry.Registry, scope registry.Scope, id string, to registry.DeliveryState, why string, result json.RawMessage) error {
+	d, err := reg.Delivery(ctx, scope, id)
+	if err != nil || d.State == registry.Delivered {
+		return err
+	}
+	if to == registry.Delivered && d.State != registry.Running { // moved by hand meanwhile: what is finished is finished
+		if _, err := reg.MoveDelivery(ctx, scope, id, registry.Running, "", nil, q.now()); err != nil {
+			return err
+		}
+	}
+	_, err = reg.MoveDelivery(ctx, scope, id, to, why, result, q.now())
+	return err
 }
 
 // forget drops what this process remembers of a job's failure.

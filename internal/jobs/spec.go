@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -17,8 +15,7 @@ import (
 // DeliverySpec is what a delivery's job says, in JSON: everything that delivery.Spec holds, by names that every worker
 // understands, and no key.
 type DeliverySpec struct {
-	Delivery  string       `json:"delivery"` // id
-	Licence   string       `json:"licence"`  // id
+	Licence   string       `json:"licence"` // id
 	Catalogue registry.Ref `json:"catalogue"`
 	Book      string       `json:"book"`              // of the codebook
 	Place     string       `json:"place"`             // where it is delivered to
@@ -54,7 +51,7 @@ func (s DeliverySpec) priority() int {
 }
 
 func (s DeliverySpec) check() error {
-	for what, text := range map[string]string{"delivery": s.Delivery, "licence": s.Licence, "catalogue": s.Catalogue.Name, "book": s.Book, "place": s.Place, "masters": s.Masters} {
+	for what, text := range map[string]string{"licence": s.Licence, "catalogue": s.Catalogue.Name, "book": s.Book, "place": s.Place, "masters": s.Masters} {
 		if text == "" {
 			return fmt.Errorf("%w: a delivery without %s", errSpec, what)
 		}
@@ -84,6 +81,7 @@ type making struct {
 	err    error
 	m      *delivery.Making
 	source delivery.Source
+	spec   delivery.Spec
 	close  []func() error
 
 	// Of one that is shared, under the queue's lock:
@@ -155,12 +153,13 @@ func (q *Queue) open(ctx context.Context, scope registry.Scope, s DeliverySpec, 
 		return nil, err
 	}
 	m.closes(st)
-	masters, err := q.config.Opener.Bucket(ctx, s.Masters)
+	source, masters, err := q.config.Opener.Masters(ctx, s.Masters)
 	if err != nil {
 		return nil, err
 	}
 	m.closes(masters)
-	m.source = sourceOf(masters)
+	m.source = source
+	m.spec = spec
 	guarded := fenced{st, may}
 	if name == "" {
 		spec.Force = s.Force
@@ -182,17 +181,6 @@ func (m *making) shut() {
 		f() // what was written is durable; there is nothing to be done about the rest
 	}
 	m.close = nil
-}
-
-// sourceOf reads masters under the paths of the catalogue.
-func sourceOf(b store.Bucket) delivery.Source {
-	return func(ctx context.Context, w concepts.Work) (io.ReadCloser, error) {
-		r, err := b.Open(ctx, w.Path)
-		if errors.Is(err, store.ErrNotFound) {
-			err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-		}
-		return r, err
-	}
 }
 
 // spec turns a job's spec into one of package delivery's.

@@ -104,7 +104,7 @@ func (s *session) begin(scope registry.Scope, t ticket) (b *registry.Begun, err 
 			return err
 		}
 		if b.First && b.Job.Kind == registry.DeliveryJob {
-			if _, err := reg.MoveDelivery(s.ctx, scope, b.Job.Subject, registry.Running, "", nil, q.now()); err != nil {
+			if err := q.moveDelivery(s.ctx, reg, scope, b.Job.Subject, registry.Running, "", nil); err != nil {
 				return err
 			}
 		}
@@ -200,6 +200,10 @@ func (h *held) failed(err error) error {
 			log.Warn("the registry was not told", "error", err.Error())
 		}
 		return river.JobSnooze(0)
+	case errors.Is(err, errVersion):
+		log.Warn("part left to another process", "error", err.Error())
+		q.reg.LeavePart(ctx, h.scope, h.t.of(), s.id, false, err.Error(), q.now())
+		return river.JobSnooze(versionPause)
 	case errors.Is(err, errStopped):
 		log.Info("part left: the job is paused, cancelled or set going anew")
 		_, err := q.reg.LeavePart(ctx, h.scope, h.t.of(), s.id, false, "", q.now())
@@ -251,8 +255,7 @@ func (h *held) fail(ctx context.Context, cause error) error {
 		if err != nil || c.Changed == 0 || j.Kind != registry.DeliveryJob {
 			return err
 		}
-		_, err = reg.MoveDelivery(ctx, h.scope, j.Subject, registry.Failed, why, nil, q.now())
-		return err
+		return q.moveDelivery(ctx, reg, h.scope, j.Subject, registry.Failed, why, nil)
 	})
 	if errors.Is(err, registry.ErrState) {
 		err = nil // somebody was faster
@@ -380,6 +383,12 @@ func (h *held) intake() (*outcome, error) {
 	}
 	return &outcome{PartEnd: registry.PartEnd{Done: result.Done, Refused: result.Refused, Total: result.Done}, job: result.Result}, nil
 }
+
+// errVersion says that a delivery was begun by another program, whose bytes may be others.
+var errVersion = errors.New("jobs: the delivery was begun by another version of the program")
+
+// versionPause is how long a part waits for a process of the right version.
+const versionPause = 30 * time.Second
 
 // before is asked before each work, and with "" before each change of the place.
 func (h *held) before(ctx context.Context, _ concepts.WorkID) error {
