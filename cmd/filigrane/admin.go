@@ -136,6 +136,8 @@ const (
 func (backupCmd) Help() string {
 	return `Writes everything the registry holds, of all tenants, as it is at one moment, while others go on working. The master key is not in it, nor are masters and deliveries: back up master.key by itself, and keep the two apart, since whoever has both can forge every mark. A dump holds names and contracts: encrypt it where you keep it.
 
+To begin again on another machine: make a folder, 'filigrane restore FILE --registry FOLDER/registry.db', then 'filigrane init FOLDER --bank NAME' with the same key in FILIGRANE_KEY, and put master.key back.
+
 Example: filigrane backup -o /backups/registry-2026-11-24.tar.zst`
 }
 

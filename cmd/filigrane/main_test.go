@@ -661,7 +661,7 @@ func TestUsage(t *testing.T) {
 	if o := sh.must(0); !strings.Contains(o.out, "Usage: filigrane") {
 		t.Error(o.out)
 	}
-	for _, verb := range []string{"licence", "licence add", "licence revoke", "deliveries", "recall", "status", "backup", "restore", "tenants", "tenants add", "init", "import", "concepts", "concepts freeze", "deliver", "deliver verify", "embed", "detect", "royalty split", "keys", "keys fingerprint"} {
+	for _, verb := range []string{"licence", "licence add", "licence revoke", "deliveries", "deliveries adopt", "recall", "status", "backup", "restore", "tenants", "tenants add", "init", "import", "concepts", "concepts freeze", "deliver", "deliver verify", "embed", "detect", "royalty split", "keys", "keys fingerprint"} {
 		if o := sh.must(0, append(strings.Fields(verb), "--help")...); !strings.Contains(o.out, "Example") {
 			t.Errorf("%s --help has no example", verb)
 		}

@@ -104,8 +104,48 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
+// TestAdopted: a delivery of before the registry is kept with all its files; recalls find it and increments go on from it.
+func TestAdopted(t *testing.T) {
+	sh := oldWorkspace(t)
+	at := filepath.Dir(sh.env["FILIGRANE_WORKSPACE"])
+	place := filepath.Join(at, "delivery")
+	got := parseAll[deliveryLine](t, sh.must(0, "deliveries", "adopt").out)
+	if len(got) != 1 || got[0].Place != place || got[0].State != "delivered" || got[0].Licence != "acme" || got[0].Catalogue != "spring@1" {
+		t.Fatalf("%+v", got)
+	}
+	if shown := one[deliveryShown](t, sh.must(0, "deliveries", "show", got[0].ID).out); shown.Items["delivered"].Works != 4 {
+		t.Errorf("%+v", shown)
+	}
+	before := sums(t, sh)
+	if o := sh.must(0, "deliveries", "adopt"); o.out != "" {
+		t.Error(o.out)
+	}
+	sh.must(0, "deliveries", "adopt", place)
+	if !maps.Equal(before, sums(t, sh)) {
+		t.Error("adopting the same again changed the registry")
+	}
+	sh.must(2, "deliveries", "adopt", t.TempDir())
+	if n := one[recallJSON](t, sh.must(0, "recall", "mountains/sunrise-ridge.jpg", "--why", "x").out); n.Removals != 1 {
+		t.Errorf("%+v", n)
+	}
+	sh.must(0, "concepts", "--by", "folder", "--by", "visual:2", "--catalogue", "spring")
+	inc := one[deliverJSON](t, sh.deliver(0, filepath.Join(at, "increment"), "--licence", "acme", "--format", "jpeg", "--increment").out)
+	if inc.Summary.Removals == 0 {
+		t.Errorf("%+v", inc.Summary)
+	}
+}
+
 // TestTakenOverAgain: cut off after any step, taking over begins again and ends in the same.
 func TestTakenOverAgain(t *testing.T) {
+	t.Run("into PostgreSQL", func(t *testing.T) {
+		sh := oldWorkspace(t)
+		sh.env["FILIGRANE_REGISTRY"] = pgtest.New(t)
+		sh.must(0, "status")
+		delete(sh.env, "FILIGRANE_REGISTRY") // the workspace knows it by now
+		if st := one[statusJSON](t, sh.must(0, "status").out); st.Database != "postgresql" || st.Catalogues != 2 {
+			t.Errorf("%+v", st)
+		}
+	})
 	want := map[string]registry.Sum{}
 	for steps := range 6 {
 		sh := oldWorkspace(t)
@@ -319,6 +359,10 @@ func TestRecall(t *testing.T) {
 		t.Error(o.err)
 	}
 	rep := one[deliverJSON](t, sh.deliver(0, first, "--licence", "acme").out)
+	before := sums(t, sh)
+	if line := one[deliveryLine](t, sh.must(0, "deliveries", "adopt", first).out); line.ID != rep.ID || !maps.Equal(before, sums(t, sh)) {
+		t.Errorf("adopting what is there makes %s of %s", line.ID, rep.ID)
+	}
 	shown := parseAll[json.RawMessage](t, sh.must(0, "deliveries", "show", rep.ID, "--items").out)
 	if len(shown) != 1+4 {
 		t.Fatalf("%d lines", len(shown))
@@ -442,6 +486,18 @@ func TestBackup(t *testing.T) {
 			t.Error(o.out)
 		}
 	}
+	t.Run("another machine", func(t *testing.T) {
+		other := newShell(t)
+		if err := os.Mkdir(other.env["FILIGRANE_WORKSPACE"], 0o777); err != nil {
+			t.Fatal(err)
+		}
+		other.must(0, "restore", filepath.Join(dir, "a.tar.zst"), "--registry", filepath.Join(other.env["FILIGRANE_WORKSPACE"], "registry.db"))
+		other.env["FILIGRANE_KEY"] = string(key)
+		other.must(0, "init", other.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank")
+		if !maps.Equal(sums(t, other), was) {
+			t.Error("the registry was changed")
+		}
+	})
 	cut := read(t, filepath.Join(dir, "a.tar.zst"))
 	put(t, filepath.Join(dir, "cut.tar.zst"), cut[:len(cut)/2])
 	sh.must(2, "restore", filepath.Join(dir, "cut.tar.zst"), "--registry", filepath.Join(dir, "cut.db"))

@@ -47,6 +47,9 @@ func (s *session) takeOver(ws *workspace.Workspace) error {
 			return fmt.Errorf("taking the workspace over, which goes on when the command is run again: %w", err)
 		}
 	}
+	if len(old.Deliveries) > 0 {
+		s.note("'filigrane deliveries adopt' reads what the deliveries hold, so that recalls and increments know of it")
+	}
 	kept := ""
 	if s.Registry != "" {
 		if kept, err = s.keptAddress(s.Registry); err != nil {
