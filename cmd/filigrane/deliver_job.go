@@ -39,7 +39,7 @@ func (c *deliverRunCmd) make(s *session, r *records, spec delivery.Spec, st stor
 	if err != nil {
 		return nil, err
 	}
-	q, err := r.queue(s, newRemarks(s))
+	q, err := r.queue(s, newRemarks(s), impatient)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -58,7 +59,7 @@ func (c *workerCmd) Run(s *session) error {
 		return err
 	}
 	defer r.Close()
-	q, err := r.queue(s, slog.New(log))
+	q, err := r.queue(s, slog.New(log), func(*jobs.Config) {})
 	if err != nil {
 		return err
 	}
@@ -87,9 +88,9 @@ func jobKinds(names []string) (kinds []registry.JobKind, err error) {
 }
 
 // queue opens the bank's job queue, to work on it with the workspace's key.
-func (r *records) queue(s *session, log *slog.Logger) (*jobs.Queue, error) {
+func (r *records) queue(s *session, log *slog.Logger, change func(*jobs.Config)) (*jobs.Queue, error) {
 	key := sync.OnceValues(func() (mark.Key, error) { return s.embeddingKey(r.ws) })
-	return jobs.Open(s.ctx, r.reg, jobs.Config{Scopes: []registry.Scope{r.scope}, Opener: opener{s}, Workers: s.jobs(), CodeVersion: versionText(), Log: log,
+	config := jobs.Config{Scopes: []registry.Scope{r.scope}, Opener: opener{s}, Workers: s.jobs(), CodeVersion: versionText(), Log: log,
 		Keys: func(_ context.Context, _ registry.Scope, path mark.Path) (mark.Keys, string, error) {
 			master, err := key()
 			if err != nil {
@@ -106,7 +107,9 @@ func (r *records) queue(s *session, log *slog.Logger) (*jobs.Queue, error) {
 			var c deliverRunCmd
 			c.termsFlags.fromMap(spec.Papers)
 			return c.papers(s, r.ws, st, delivery.Spec{Catalogue: cat, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint}, licence)
-		}})
+		}}
+	change(&config)
+	return jobs.Open(s.ctx, r.reg, config)
 }
 
 // waitingQueue opens the queue to look at it and to ask for things.
@@ -152,6 +155,9 @@ func (c *termsFlags) toMap() map[string]string {
 func (c *termsFlags) fromMap(m map[string]string) {
 	c.LicenceURL, c.Recipient, c.Territory, c.From, c.Until, c.Date = m[paperURL], m[paperRecipient], m[paperTerritory], m[paperFrom], m[paperUntil], m[paperDate]
 }
+
+// impatient is how often what fails is tried in the foreground: somebody waits, and can mend it.
+func impatient(c *jobs.Config) { c.Tries, c.Backoff = 3, 250*time.Millisecond }
 
 // remarks writes what goes wrong in a job as remarks, for who makes a delivery in the foreground.
 type remarks struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store"
 )
 
 // held is a part that this worker works on.
@@ -225,13 +226,22 @@ func (h *held) failed(err error) error {
 	if errors.Is(err, delivery.ErrGone) {
 		return h.gone(ctx, err)
 	}
-	if passes(err) && tries < q.config.Tries {
-		pause := backoff(q.config.Backoff, tries)
+	most, pause := q.config.Tries, backoff(q.config.Backoff, tries)
+	if errors.Is(err, store.ErrLocked) {
+		most, pause = max(most, lockTries), lockPause/2+rand.N(lockPause)
+	}
+	if passes(err) && tries < most {
 		log.Warn("part failed, to be tried again", "error", err.Error(), "failures", tries, "seconds", pause.Seconds())
 		return river.JobSnooze(pause)
 	}
 	return h.fail(ctx, err)
 }
+
+// The lock of a place is held for moments, or by somebody who was killed: in a bucket for half a minute more.
+const (
+	lockTries = 40
+	lockPause = 2 * time.Second
+)
 
 // backoff is the pause after so many failures: doubling up to a minute, and up to half of it more or less, so that parts
 // that failed together do not come back together.
