@@ -301,10 +301,12 @@ func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to re
 // its place lost it, and it must come out the same.
 func (q *Queue) moveDelivery(ctx context.Context, reg *registry.Registry, scope registry.Scope, id string, to registry.DeliveryState, why string, result json.RawMessage) error {
 	d, err := reg.Delivery(ctx, scope, id)
-	if err != nil || d.State == registry.Delivered {
+	switch {
+	case err != nil, d.State == registry.Delivered:
 		return err
-	}
-	if to == registry.Delivered && d.State != registry.Running { // moved by hand meanwhile: what is finished is finished
+	case d.State == registry.Cancelled && to != registry.Cancelled:
+		return fmt.Errorf("%w: %s", errCancelled, d.Why)
+	case d.State != registry.Running && to != registry.Running && to != registry.Cancelled: // moved by hand meanwhile
 		if _, err := reg.MoveDelivery(ctx, scope, id, registry.Running, "", nil, q.now()); err != nil {
 			return err
 		}
@@ -312,6 +314,9 @@ func (q *Queue) moveDelivery(ctx context.Context, reg *registry.Registry, scope 
 	_, err = reg.MoveDelivery(ctx, scope, id, to, why, result, q.now())
 	return err
 }
+
+// errCancelled says that somebody cancelled the delivery and not its job.
+var errCancelled = errors.New("jobs: the delivery was cancelled")
 
 // forget drops what this process remembers of a job's failure.
 func (q *Queue) forget(id string) {
@@ -329,7 +334,7 @@ func (q *Queue) Times(id string) delivery.Times {
 
 // permanent are the errors that no pause mends.
 var permanent = []error{delivery.ErrOtherParameters, delivery.ErrForeign, delivery.ErrNothingDelivered, registry.ErrNotFound, registry.ErrForbidden,
-	registry.ErrConflict, registry.ErrState, store.ErrKey, errSpec}
+	registry.ErrConflict, registry.ErrState, store.ErrKey, errSpec, errCancelled}
 
 // errSpec says that a job cannot be worked on as it is.
 var errSpec = errors.New("jobs: the job cannot be worked on here")

@@ -67,6 +67,9 @@ func (s *session) take(_ context.Context, t ticket) (err error) {
 	switch {
 	case errors.Is(err, registry.ErrState): // this worker was declared dead
 		return river.JobSnooze(time.Second)
+	case errors.Is(err, errCancelled):
+		_, err = s.q.Cancel(s.ctx, scope, t.Job, short(err.Error()))
+		return err
 	case errors.Is(err, registry.ErrNotFound): // a database that was restored
 		return nil
 	case err != nil:
@@ -256,6 +259,10 @@ func (h *held) fail(ctx context.Context, cause error) error {
 	q.mu.Lock()
 	q.failures[h.t.Job] = cause
 	q.mu.Unlock()
+	if errors.Is(cause, errCancelled) {
+		_, err := q.Cancel(ctx, h.scope, h.t.Job, short(cause.Error()))
+		return err
+	}
 	err := q.reg.InTx(ctx, func(reg *registry.Registry) error {
 		if j, err := reg.Job(ctx, h.scope, h.t.Job); err != nil || j.State != registry.JobRunning || j.Run != h.t.Run {
 			return err
