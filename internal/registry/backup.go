@@ -23,12 +23,12 @@ import (
 // tables, the index of words, the schema's version) is not the registry's to back up or is made again.
 var allTables = []*table{tenantsTable, worksTable, partiesTable, partyIDsTable, sharesTable, conceptsTable, membershipsTable, cataloguesTable,
 	versionsTable, catalogueWorksTable, catalogueConceptsTable, catalogueMembersTable, codebookTable, licencesTable, deliveriesTable, stepsTable,
-	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable}
+	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable, objectsTable}
 
 // dumpFormat names the form of a dump, schemaVersion the last migration whose tables it knows.
 const (
 	dumpFormat    = "filigrane registry dump v1"
-	schemaVersion = 3
+	schemaVersion = 5
 )
 
 // A dump is a tar file: head.json, then for each table TABLE/000000.jsonl and so on, a row a line as a JSON array in the

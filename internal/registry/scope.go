@@ -75,6 +75,8 @@ var matrix = map[string][]Role{
 
 	"PutRefusals": holders, "DropRefusals": holders, "Refusals": readers,
 	"PutReservations": holders, "Reservations": readers, "ReservationsOf": readers,
+	"PutObjects": holders, "DropObjects": holders, "Objects": readers, "ObjectsAt": readers, "ObjectsBySHA256": readers, "HaveObjects": readers, "WorkStates": readers,
+	"PartiesByID": holders, "PartiesByIdentifier": holders,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
 	"Removals": experts, "ReceivedRemovals": provider,
 }
