@@ -42,6 +42,7 @@ func main() {
 // globals are the flags of every verb.
 type globals struct {
 	Workspace  string       `short:"w" default:"." placeholder:"DIR" help:"The workspace; default is the one in the current directory or above it."`
+	Registry   string       `placeholder:"ADDRESS" help:"The registry: postgres://user@host/database, or the path of a file. Default: the one of the workspace."`
 	Settings   settingsFlag `placeholder:"FILE" help:"JSON object of flag values, such as {\"fwer\": 1e-6, \"pretty\": true}. Default: $XDG_CONFIG_HOME/filigrane/settings.json if it exists."`
 	KeyCommand string       `placeholder:"CMD" help:"Run CMD by the shell; its standard output is the master key in hex."`
 	Pretty     bool         `help:"Indent the JSON."`

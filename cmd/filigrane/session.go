@@ -53,7 +53,7 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
 		return exitInternal
-	case errors.Is(err, errTold), errors.As(err, &in), errors.As(err, &reg), errors.As(err, &pic), errors.As(err, &path):
+	case errors.Is(err, errTold), registryError(err), errors.As(err, &in), errors.As(err, &reg), errors.As(err, &pic), errors.As(err, &path):
 		return exitInput
 	}
 	return exitInternal

@@ -69,7 +69,7 @@ var matrix = map[string][]Role{
 
 	"PutLicence": bank, "RevokeLicence": bank, "Licence": experts, "Licences": experts, "ReceivedLicences": provider,
 
-	"AddDelivery": bank, "MoveDelivery": bank, "Delivery": experts, "Deliveries": experts, "DeliverySteps": experts, "ReceivedDeliveries": provider,
+	"AddDelivery": bank, "MoveDelivery": bank, "Delivery": experts, "Deliveries": experts, "DeliveriesUnder": experts, "DeliverySteps": experts, "ReceivedDeliveries": provider,
 	"PutItems": bank, "Items": experts, "ItemsOf": experts, "RefusedItems": experts, "ItemsByShard": experts, "DeliveriesOfWork": experts, "CountItems": experts,
 	"ReceivedItems": provider,
 
@@ -79,6 +79,9 @@ var matrix = map[string][]Role{
 	"PartiesByID": holders, "PartiesByIdentifier": holders,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
 	"Removals": experts, "ReceivedRemovals": provider,
+
+	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,
+	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders,
 }
 
 // MayCall tells whether a role may make a call, by the name of the method.

@@ -113,12 +113,14 @@ const (
 	deliveriesFile = "deliveries.json"
 	catalogueDir   = "catalogues"
 	lockFile       = "lock"
+	registryFile   = "registry.db"
 )
 
 // OwnNames lists the names that belong to a workspace in its directory, so that an import of the same
 // directory leaves them alone.
 func OwnNames() []string {
-	return []string{configFile, keyFile, worksFile, tableFile, codebookFile, deliveriesFile, catalogueDir, lockFile}
+	return []string{configFile, keyFile, worksFile, tableFile, codebookFile, deliveriesFile, catalogueDir, lockFile,
+		registryFile, registryFile + "-wal", registryFile + "-shm"}
 }
 
 // Config is the content of filigrane.json.
@@ -128,12 +130,18 @@ type Config struct {
 	Bank string `json:"bank"`
 	// KeyFingerprint is mark.Key.Fingerprint of the master key; public.
 	KeyFingerprint string `json:"key_fingerprint"`
+	// Tenant is the bank's id in the registry; "" in a workspace of before the registry.
+	Tenant string `json:"tenant,omitempty"`
+	// Registry is the address of the registry, without a password; "" for the workspace's own file.
+	Registry string `json:"registry,omitempty"`
 	// Root is the absolute path of the directory that holds the masters; "" before the first import.
 	Root string `json:"root,omitempty"`
 }
 
+// Formats of filigrane.json. That of before the registry is read, to be taken over, and never written.
 const (
-	configFormat = "filigrane workspace v1"
+	configFormat = "filigrane workspace v2"
+	oldFormat    = "filigrane workspace v1"
 	formatPrefix = "filigrane workspace v"
 )
 
@@ -149,7 +157,7 @@ func ParseConfig(text []byte) (Config, error) {
 		}
 		return Config{}, err
 	}
-	if c.Format != configFormat {
+	if c.Format != configFormat && c.Format != oldFormat {
 		if newer(c.Format) {
 			return Config{}, errNewer
 		}
@@ -160,6 +168,12 @@ func ParseConfig(text []byte) (Config, error) {
 	}
 	if !isHex(c.KeyFingerprint, 16) {
 		return Config{}, errors.New("key_fingerprint is not 16 lower-case hex digits")
+	}
+	switch old := c.Format == oldFormat; {
+	case old && (c.Tenant != "" || c.Registry != ""):
+		return Config{}, fmt.Errorf("a workspace of format %q has neither tenant nor registry", oldFormat)
+	case !old && CheckTenant(c.Tenant) != nil:
+		return Config{}, CheckTenant(c.Tenant)
 	}
 	if c.Root != "" && (!filepath.IsAbs(c.Root) || filepath.Clean(c.Root) != c.Root) {
 		return Config{}, fmt.Errorf("root %q is not a clean absolute path", c.Root)
@@ -174,7 +188,7 @@ func ParseConfig(text []byte) (Config, error) {
 var errNewer = errors.New("written by a later version of Filigrane")
 
 func newer(format string) bool {
-	return strings.HasPrefix(format, formatPrefix) && format != configFormat
+	return strings.HasPrefix(format, formatPrefix) && format != configFormat && format != oldFormat
 }
 
 // MarshalText gives the text of a filigrane.json.
@@ -207,6 +221,23 @@ func CheckBank(name string) error {
 		return fmt.Errorf("bank name %q: give 1 to 128 bytes of printable text without outer space", name)
 	}
 	return nil
+}
+
+// CheckTenant returns an error unless id can be the id of a tenant: 1 to 128 bytes of printable UTF-8 in NFC, no space.
+func CheckTenant(id string) error {
+	if CheckBank(id) != nil || strings.ContainsFunc(id, unicode.IsSpace) {
+		return fmt.Errorf("tenant %q: give 1 to 128 bytes of printable text without space", id)
+	}
+	return nil
+}
+
+// TenantOf derives the id of a tenant from a bank's name: letters and digits in lower case, "-" for all between them.
+func TenantOf(bank string) string {
+	id := strings.Join(strings.FieldsFunc(strings.ToLower(bank), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }), "-")
+	if id = norm.NFC.String(id); CheckTenant(id) != nil {
+		return "bank"
+	}
+	return id
 }
 
 // strictJSON decodes one JSON value, refusing unknown fields and anything after it.
@@ -294,17 +325,19 @@ func Find(dir string) (*Workspace, error) {
 	}
 }
 
-// Init makes a workspace in dir, which is created if need be, and returns it. keyText is what
-// [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace
-// already, or a stray key, is refused.
-func Init(dir, bank, fingerprint string, keyText []byte) (*Workspace, error) {
-	if err := CheckBank(bank); err != nil {
+// Init makes a workspace in dir, which is created if need be, and returns it; the format of c is filled in. keyText is
+// what [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace already, or a
+// stray key, is refused. register is called when the key is safe, to make the bank known to its registry; if it fails,
+// key and workspace are not there either.
+func Init(dir string, c Config, keyText []byte, register func(*Workspace) error) (*Workspace, error) {
+	if err := errors.Join(CheckBank(c.Bank), CheckTenant(c.Tenant)); err != nil {
 		return nil, &Error{Kind: KindUnknown, Problem: err.Error()}
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	r := &Workspace{dir: dir, config: Config{Format: configFormat, Bank: bank, KeyFingerprint: fingerprint}}
+	c.Format = configFormat
+	r := &Workspace{dir: dir, config: c}
 	release, err := r.acquire("filigrane init")
 	if err != nil {
 		return nil, err
@@ -320,6 +353,12 @@ func Init(dir, bank, fingerprint string, keyText []byte) (*Workspace, error) {
 		if err := r.write(keyFile, keyText, 0o600); err != nil {
 			return nil, err
 		}
+	}
+	if err := register(r); err != nil {
+		if keyText != nil {
+			os.Remove(r.path(keyFile))
+		}
+		return nil, err
 	}
 	return r, r.saveConfig()
 }
@@ -340,6 +379,22 @@ func (r *Workspace) Bank() string { return r.config.Bank }
 
 // KeyFingerprint tells which master key belongs to the workspace.
 func (r *Workspace) KeyFingerprint() string { return r.config.KeyFingerprint }
+
+// Tenant is the bank's id in the registry. A workspace of before the registry has the one it will get.
+func (r *Workspace) Tenant() string {
+	if r.config.Format == oldFormat {
+		return TenantOf(r.config.Bank)
+	}
+	return r.config.Tenant
+}
+
+// Registry is the address of the registry, without a password, or the path of the workspace's own file.
+func (r *Workspace) Registry() string {
+	if r.config.Registry != "" {
+		return r.config.Registry
+	}
+	return r.path(registryFile)
+}
 
 // Root is the absolute path of the masters' directory, "" before the first import.
 func (r *Workspace) Root() string { return r.config.Root }

@@ -16,12 +16,18 @@ import (
 func workspace(t *testing.T) *Workspace {
 	t.Helper()
 	key := NewMasterKey()
-	r, err := Init(filepath.Join(t.TempDir(), "ws"), "Example Bank", key.Fingerprint(), PlainKey(key))
+	r, err := Init(filepath.Join(t.TempDir(), "ws"), config(key), PlainKey(key), nowhere)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
+
+func config(key mark.Key) Config {
+	return Config{Bank: "Example Bank", KeyFingerprint: key.Fingerprint(), Tenant: "example-bank"}
+}
+
+func nowhere(*Workspace) error { return nil }
 
 func lock(t *testing.T, r *Workspace) {
 	t.Helper()
@@ -52,7 +58,7 @@ func TestConfigText(t *testing.T) {
 			t.Errorf("%q for %q: %v", new, old, err)
 		}
 	}
-	later := strings.Replace(strings.Replace(text, "v1", "v2", 1), "bank", "house", 1)
+	later := strings.Replace(strings.Replace(text, "v1", "v3", 1), "bank", "house", 1)
 	if _, err := ParseConfig([]byte(later)); !errors.Is(err, errNewer) {
 		t.Errorf("a later version: %v", err)
 	}
@@ -189,7 +195,7 @@ func TestInitTwice(t *testing.T) {
 	r := workspace(t)
 	before, _ := os.ReadFile(filepath.Join(r.Dir(), "master.key"))
 	key := NewMasterKey()
-	if _, err := Init(r.Dir(), "Other", key.Fingerprint(), PlainKey(key)); KindOf(err) != KindExists {
+	if _, err := Init(r.Dir(), config(key), PlainKey(key), nowhere); KindOf(err) != KindExists {
 		t.Errorf("%v", err)
 	}
 	if after, _ := os.ReadFile(filepath.Join(r.Dir(), "master.key")); !bytes.Equal(before, after) {
