@@ -185,6 +185,7 @@ type Origin string
 const (
 	FromFile  Origin = "file"
 	FromTable Origin = "table"
+	FromSite  Origin = "site" // rules about the bank's site
 )
 
 // Field is a value of a work's metadata. Names are those of package table, or a column's own.
@@ -263,7 +264,8 @@ func (r *Record) Training() optout.Effect {
 type Reservation struct {
 	optout.Finding
 	Source string    `json:"source"` // the object's name, or where the rule about the site was found
-	At     time.Time `json:"at"`     // when it was read
+	From   Origin    `json:"from"`
+	At     time.Time `json:"at"` // when it was read
 }
 
 // Todo is something a person has to settle. Why says what it is needed for.

@@ -204,6 +204,9 @@ func (r *Registry) HaveObjects(ctx context.Context, s Scope, hashes [][32]byte) 
 	return have, err
 }
 
+// Check returns an error that names the work unless PutWorks would keep it.
+func (w Work) Check() error { return w.check() }
+
 // WorkStates gives the states of those of the works that are there; at most MostPerPage.
 func (r *Registry) WorkStates(ctx context.Context, s Scope, ids []concepts.WorkID) (states map[concepts.WorkID]WorkState, err error) {
 	states = map[concepts.WorkID]WorkState{}

@@ -1,0 +1,127 @@
+package intake
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/registry"
+)
+
+// index answers what is known of objects: what the registry has, and what the batch that is not yet written says over it.
+// Each is called by one goroutine, all else by the one that emits.
+type index struct {
+	reg    *registry.Registry
+	scope  registry.Scope
+	folder string
+	took   time.Duration // of look-ups by the emitting goroutine
+
+	// What the batch says: the bytes of names, nil for names that are gone or hold no work; and who has bytes.
+	names map[string]*[32]byte
+	holds map[[32]byte]string
+
+	// What was asked for last, so that Claim after ByHash asks once.
+	sum    [32]byte
+	rows   []registry.Object
+	given  string // what ByHash answered
+	asked  bool
+	passed bool // that ByHash was called for sum
+}
+
+// Each implements ingest.Known.
+func (x *index) Each(ctx context.Context) iter.Seq2[ingest.Seen, error] {
+	return func(yield func(ingest.Seen, error) bool) {
+		for p := (registry.Page{Limit: registry.MostPerPage}); ; {
+			l, err := x.reg.Objects(ctx, x.scope, x.folder, p)
+			if err != nil {
+				yield(ingest.Seen{}, fmt.Errorf("intake: %w", err))
+				return
+			}
+			for _, o := range l.Items {
+				if !yield(seen(o), nil) {
+					return
+				}
+			}
+			if p.After = l.Next; p.After == "" {
+				return
+			}
+		}
+	}
+}
+
+func seen(o registry.Object) ingest.Seen {
+	return ingest.Seen{Name: o.Name, Size: o.Bytes, Modified: o.Modified, ETag: o.ETag, SHA256: o.SHA256, IDs: o.IDs, Outside: o.Outside, Missing: o.Missing}
+}
+
+// live gives the objects that have some bytes, by name, as the registry and the batch have it.
+func (x *index) live(ctx context.Context, sum [32]byte) ([]registry.Object, error) {
+	if !x.asked || x.sum != sum {
+		began := time.Now()
+		rows, err := x.reg.ObjectsBySHA256(ctx, x.scope, sum)
+		x.took += time.Since(began)
+		if err != nil {
+			return nil, fmt.Errorf("intake: %w", err)
+		}
+		x.asked, x.sum, x.rows, x.given, x.passed = true, sum, rows, "", false
+	}
+	return slices.DeleteFunc(slices.Clone(x.rows), func(o registry.Object) bool {
+		_, told := x.names[o.Name]
+		return o.Missing || told
+	}), nil
+}
+
+// ByHash implements ingest.Known.
+func (x *index) ByHash(ctx context.Context, sha256 string) (ingest.Seen, bool, error) {
+	raw, err := hex.DecodeString(sha256)
+	if err != nil || len(raw) != 32 {
+		panic("intake: not a SHA-256: " + sha256)
+	}
+	rows, err := x.live(ctx, [32]byte(raw))
+	x.passed = true
+	if err != nil || len(rows) == 0 {
+		return ingest.Seen{}, false, err
+	}
+	x.given = rows[0].Name
+	return seen(rows[0]), true, nil
+}
+
+// Claim implements ingest.Claims. The first of a batch that asks for bytes has them, but for an object that the registry knows
+// to have them: of that one ByHash has told, and the run has looked whether it still has.
+func (x *index) Claim(ctx context.Context, sum [32]byte, name string) (string, error) {
+	if holder, held := x.holds[sum]; held {
+		return holder, nil
+	}
+	rows, err := x.live(ctx, sum)
+	if err != nil {
+		return "", err
+	}
+	defer func() { x.passed = false }()
+	for _, o := range rows {
+		if o.Name != name && (!x.passed || o.Name != x.given) {
+			return o.Name, nil
+		}
+	}
+	return name, nil
+}
+
+// note makes known what became of a name: the bytes it has, nil for none.
+func (x *index) note(name string, sum *[32]byte) {
+	if had := x.names[name]; had != nil && x.holds[*had] == name {
+		delete(x.holds, *had)
+	}
+	x.names[name] = sum
+	if sum != nil {
+		x.holds[*sum] = name
+	}
+}
+
+// written forgets the batch: the registry has it.
+func (x *index) written() {
+	clear(x.names)
+	clear(x.holds)
+	x.asked = false
+}
