@@ -18,6 +18,7 @@ type index struct {
 	reg    *registry.Registry
 	scope  registry.Scope
 	folder string
+	stat   func(ctx context.Context, name string) (ingest.Object, bool, error)
 	took   time.Duration // of look-ups by the emitting goroutine
 
 	// What the batch says: the bytes of names, nil for names that are gone or hold no work; and who has bytes.
@@ -74,19 +75,33 @@ func (x *index) live(ctx context.Context, sum [32]byte) ([]registry.Object, erro
 	}), nil
 }
 
-// ByHash implements ingest.Known.
+// ByHash implements ingest.Known. Of an object that an earlier run, or this one, did not find it says that it is not missing, if
+// it is not there: so what moved is known as such, whichever of its two names comes first.
 func (x *index) ByHash(ctx context.Context, sha256 string) (ingest.Seen, bool, error) {
 	raw, err := hex.DecodeString(sha256)
 	if err != nil || len(raw) != 32 {
 		panic("intake: not a SHA-256: " + sha256)
 	}
 	rows, err := x.live(ctx, [32]byte(raw))
-	x.passed = true
-	if err != nil || len(rows) == 0 {
+	if err != nil {
 		return ingest.Seen{}, false, err
 	}
-	x.given = rows[0].Name
-	return seen(rows[0]), true, nil
+	x.passed, x.given = true, ""
+	if len(rows) > 0 {
+		x.given = rows[0].Name
+		return seen(rows[0]), true, nil
+	}
+	for _, o := range x.rows {
+		_, there, err := x.stat(ctx, o.Name)
+		if err != nil {
+			return ingest.Seen{}, false, err
+		}
+		if !there {
+			o.Missing = false
+			return seen(o), true, nil
+		}
+	}
+	return ingest.Seen{}, false, nil
 }
 
 // Claim implements ingest.Claims. The first of a batch that asks for bytes has them, but for an object that the registry knows

@@ -24,7 +24,7 @@
 // Concurrency: one run of a tenant at a time. Two do no harm to each other's rows, but which of two names with the
 // same bytes holds the work is then a matter of chance.
 //
-// Memory: what [ingest.Options] bound, a batch of at most [batchBytes], and some 20 bytes for each refused object. It does not
+// Memory: what [ingest.Options] bound, a batch of at most [batchBytes], and some 20 bytes for each object that is refused or missing. It does not
 // grow with the number of works: names and hashes are looked up in the registry.
 //
 // Trust: all that ingest says of objects. Texts the registry cannot keep are shortened, and listed among the things to do.
@@ -115,11 +115,11 @@ func Run(ctx context.Context, b store.Bucket, reg *registry.Registry, scope regi
 	if opt.MostListed <= 0 {
 		opt.MostListed = 1000
 	}
-	w, err := newWriter(ctx, reg, scope, opt)
+	source := &source{bucket: b, folder: opt.Folder, skip: opt.Skip}
+	w, err := newWriter(ctx, reg, scope, source, opt)
 	if err != nil {
 		return Report{}, err
 	}
-	source := &source{bucket: b, folder: opt.Folder, skip: opt.Skip}
 	read := opt.Ingest
 	read.Known, read.Claims, read.Stat, read.Decode, read.Inspect = w.index, w.index, source.stat, true, addISCC
 	sum, err := ingest.Run(ctx, source.objects(ctx), read, func(r ingest.Result) error { return w.take(ctx, r) })

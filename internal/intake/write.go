@@ -22,7 +22,8 @@ type writer struct {
 	index    *index
 	consents consents
 	refused  names
-	begun    bool // Options.First was called
+	missed   names // those that came as missing: one may have moved
+	begun    bool  // Options.First was called
 	report   Report
 
 	batch []*taken
@@ -30,9 +31,9 @@ type writer struct {
 	since time.Time
 }
 
-func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, opt Options) (*writer, error) {
-	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), since: time.Now()}
-	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}}
+func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, source *source, opt Options) (*writer, error) {
+	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: newNames(), since: time.Now()}
+	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}}
 	w.report.RefusedKinds, w.report.TodoFields = map[ingest.Kind]int{}, map[string]int{}
 	return w, w.loadConsents(ctx)
 }
@@ -135,6 +136,12 @@ func (w *writer) count(b *batch) {
 			w.report.Refused++
 		default:
 			*w.report.counter(t.Status)++
+		}
+		if t.Status == ingest.Missing {
+			w.missed.add(t.Name)
+		}
+		if t.Was != "" && w.missed.has(t.Was) {
+			w.report.Missing-- // it has moved, as turns out now
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.refusals)) {
