@@ -64,14 +64,14 @@ func TestKilled(t *testing.T) {
 				var said strings.Builder
 				c.Stderr = &said
 				must(t, c.Start())
-				time.AfterFunc(time.Duration(40+rng.IntN(200)+wait)*time.Millisecond, func() { c.Process.Kill() })
+				time.AfterFunc(time.Duration(20+rng.IntN(80)+wait)*time.Millisecond, func() { c.Process.Kill() })
 				err := c.Wait()
 				var exit *exec.ExitError
 				switch {
 				case err == nil:
 				case errors.As(err, &exit) && exit.ExitCode() == -1:
 					kills++
-					wait += 60 // it must come to an end on a slow machine too
+					wait += 10 // it must come to an end on a slow machine too
 					continue
 				default:
 					t.Fatal(err, said.String())
