@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/embed"
 	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/signal"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
@@ -198,46 +200,46 @@ func (c *embedCmd) prepare(s *session) (*embedder, error) {
 		return nil, badInput("-o %s is a file, but there are several inputs; name a folder", c.Output)
 	}
 	e.targets = newTurns(len(e.inputs))
-	ws, release, err := s.locked()
+	r, err := s.records()
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	key, err := s.embeddingKey(ws)
+	defer r.Close()
+	key, err := s.embeddingKey(r.ws)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.names(ws); err != nil {
+	if err := e.names(r); err != nil {
 		return nil, err
 	}
 	p := mark.Profile1()
 	ks := key.Delivery(e.path).Keys()
 	e.books = mark.NewBooks(p, ks)
 	e.reader = detect.NewReader(p, ks, detect.Options{Resolution: c.Resolution, Scales: []float64{}})
-	return e, ws.AddDelivery(workspace.Delivery{Path: e.path, Profile: p.ID, Resolution: c.Resolution})
+	_, err = r.reg.AddMarking(s.ctx, r.scope, registry.Marking{Path: e.path, Profile: p.ID, Resolution: c.Resolution}, time.Now())
+	return e, err
 }
 
 // noCatalogue stands in the key's path where a workspace has no catalogue.
 const noCatalogue = "none@1"
 
 // names finds the catalogue, the codebook and the key's path.
-func (e *embedder) names(ws *workspace.Workspace) (err error) {
-	if e.book, err = ws.Codebook(); err != nil {
+func (e *embedder) names(r *records) (err error) {
+	if e.book, err = r.book(e.session); err != nil {
 		return err
 	}
 	name := noCatalogue
-	refs, err := ws.Catalogues()
+	all, err := r.versions(e.session)
 	if err != nil {
 		return err
 	}
-	if e.cmd.Catalogue != "" || len(refs) > 0 {
-		if e.cat, err = catalogue(ws, e.cmd.Catalogue); err != nil {
+	if e.cmd.Catalogue != "" || len(all) > 0 {
+		if e.cat, err = r.catalogue(e.session, e.cmd.Catalogue); err != nil {
 			return err
 		}
-		c := e.cat.Catalogue()
-		name = workspace.Ref{Name: c.Name, Version: c.Version}.String()
+		name = refOf(e.cat).String()
 	}
-	e.path, err = e.cmd.path(ws.Bank(), name)
+	e.path, err = e.cmd.path(r.ws.Bank(), name)
 	return err
 }
 

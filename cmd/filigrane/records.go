@@ -27,12 +27,20 @@ func (r *records) Close() {
 // registryHelp explains where the registry is.
 const registryHelp = `The registry holds the bank's works, catalogues, licences and deliveries. It is the file registry.db in the workspace, or a PostgreSQL database that many machines and banks share, each bank as a tenant of its own: postgres://user@host/database. A password comes from PGPASSWORD or ~/.pgpass, or stands in the variable FILIGRANE_REGISTRY; it is not kept in the workspace.`
 
-// records opens the workspace and its registry, for reading and writing: every call is a transaction of its own. The
-// caller closes them.
+// records opens the workspace and its registry, for reading and writing: every call is a transaction of its own. A workspace
+// of before the registry is taken over first. The caller closes them.
 func (s *session) records() (*records, error) {
 	ws, err := s.workspace()
 	if err != nil {
 		return nil, err
+	}
+	if ws.IsOld() {
+		if err := s.takeOver(ws); err != nil {
+			return nil, err
+		}
+		if ws, err = workspace.Open(ws.Dir()); err != nil {
+			return nil, err
+		}
 	}
 	return s.recordsOf(ws)
 }

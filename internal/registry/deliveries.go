@@ -96,8 +96,8 @@ func scanDelivery(r rows) (d numberedDelivery, err error) {
 	return d, err
 }
 
-// AddDelivery plans a delivery under a licence of the tenant that holds at the moment, of a version of the catalogue that it
-// covers. The same again changes nothing,
+// AddDelivery plans a delivery under a licence of the tenant that has not ended (it may be ready before the first day), of a
+// version of the catalogue that the licence covers. The same again changes nothing,
 // whatever has become of it meanwhile; another under the id of one is ErrConflict.
 func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now time.Time) (c Changes, err error) {
 	if err := checkID("delivery", d.ID); err != nil {
@@ -131,8 +131,8 @@ func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now tim
 		if c.Added == 0 {
 			return nil
 		}
-		if now.Before(l.Start) || !now.Before(l.End) || !l.Revoked.IsZero() && !now.Before(l.Revoked) {
-			return fmt.Errorf("%w: licence %s holds from %v to %v (revoked: %v) and not now", ErrState, l.ID, l.Start, l.End, !l.Revoked.IsZero())
+		if !now.Before(l.End) || !l.Revoked.IsZero() && !now.Before(l.Revoked) {
+			return fmt.Errorf("%w: licence %s ended on %v (revoked: %v); nothing more is delivered under it", ErrState, l.ID, l.End, !l.Revoked.IsZero())
 		}
 		return t.insert(ctx, stepsTable, [][]any{{row[0], int64(1), micros(now), string(Planned), ""}})
 	})

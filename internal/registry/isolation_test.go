@@ -156,6 +156,7 @@ var calls = map[string]func(r *Registry, s Scope) (any, error){
 	"Todos":            func(r *Registry, s Scope) (any, error) { return r.Todos(ctx, s, "", Page{}) },
 	"TodosOf":          func(r *Registry, s Scope) (any, error) { return r.TodosOf(ctx, s, workIDs("w3")) },
 	"Removals":         func(r *Registry, s Scope) (any, error) { return r.Removals(ctx, s, Page{}) },
+	"RemovalsOf":       func(r *Registry, s Scope) (any, error) { return r.RemovalsOf(ctx, s, "d1", Page{}) },
 	"ReceivedRemovals": func(r *Registry, s Scope) (any, error) { return r.ReceivedRemovals(ctx, s, "bank-a", "d1", Page{}) },
 
 	"Masters":        func(r *Registry, s Scope) (any, error) { return r.Masters(ctx, s) },

@@ -78,7 +78,7 @@ var matrix = map[string][]Role{
 	"PutObjects": holders, "DropObjects": holders, "Objects": readers, "ObjectsAt": readers, "ObjectsBySHA256": readers, "HaveObjects": readers, "WorkStates": readers,
 	"PartiesByID": holders, "PartiesByIdentifier": holders,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
-	"Removals": experts, "ReceivedRemovals": provider,
+	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
 
 	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,
 	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders,

@@ -1,35 +1,29 @@
-// Package workspace keeps what a bank's installation knows: works, catalogues, the codebook, deliveries and
-// the sealed master key.
+// Package workspace keeps what makes a folder of a machine a bank's: which bank it is, where its registry is, and the
+// sealed master key. Works, catalogues, the codebook and deliveries are in package registry.
 //
-// It is a directory, for one bank and one machine; internal/registry is the database of many.
-//
-//	filigrane.json           bank, fingerprint of the master key, where the masters lie
+//	filigrane.json           bank, fingerprint of the master key, tenant and address of the registry
 //	master.key               the master key, mode 0600, sealed where a passphrase is in use; may be kept elsewhere
-//	works.jsonl              one line per work as found in its file, after a header line with their number
-//	metadata.csv             the bank's own table, as given last
-//	catalogues/NAME@V.json   frozen catalogues with the story of their grouping; never rewritten
-//	codebook                 concept and work numbers, the text form of concepts.Codebook; only ever extended
-//	deliveries.json          the paths under which marks were made, so that detection knows what to look for
-//	lock                     held by the one process that writes
+//	registry.db              the registry, with -wal and -shm, unless it is a database elsewhere
+//	before-registry/         files of an older workspace, after their content went into the registry
+//	lock                     held by a process that changes any of this but registry.db
 //
 // # Contract
 //
 // Durability: every write goes to a temporary file that is synced, renamed over the old one and followed by a
 // sync of the directory. A process killed at any moment leaves the old or the new content of each file, never
-// half of one; [Workspace.Lock] sweeps up temporary files of the dead. Where two files change together the
-// order is: codebook before the catalogue that uses its numbers, delivery before the first marked byte. So a
-// crash in between leaves numbers that nothing uses, or a delivery without files; both are harmless.
+// half of one; [Workspace.Lock] sweeps up temporary files of the dead. A workspace of before the registry is taken over
+// in an order that may be cut off anywhere and begun again: the registry first, then the files go aside, then
+// filigrane.json.
 //
 // Concurrency: any number of readers, at any time, without a lock, each file consistent in itself. Writers
 // hold the lock from reading what they change until it is written; a second writer is refused with
-// [KindLocked] and the name of the first. The lock dies with its process.
+// [KindLocked] and the name of the first. The lock dies with its process. The registry has its own rules.
 //
 // May run twice: every write, given the same content, leaves the same bytes.
 //
-// Trust: whoever can write here can regroup works, hide them and make detection look in vain, but cannot
-// read the master key when it is sealed, and cannot forge evidence: hashes are in the log and whatever proves
-// something can be derived again without this directory. Whoever can read master.key unsealed can forge and
-// erase every mark of the bank.
+// Trust: whoever can write here can point the program at another registry, but cannot read the master key when it is
+// sealed, and the registry refuses another key. Whoever can read master.key unsealed can forge and erase every mark of
+// the bank. No password of a database is ever written here.
 //
 // Every error that is about the content of a workspace is an [*Error] that says what to do.
 package workspace
@@ -105,22 +99,16 @@ func corrupt(path string, err error) error {
 
 // Names of the files of a workspace.
 const (
-	configFile     = "filigrane.json"
-	keyFile        = "master.key"
-	worksFile      = "works.jsonl"
-	tableFile      = "metadata.csv"
-	codebookFile   = "codebook"
-	deliveriesFile = "deliveries.json"
-	catalogueDir   = "catalogues"
-	lockFile       = "lock"
-	registryFile   = "registry.db"
+	configFile   = "filigrane.json"
+	keyFile      = "master.key"
+	lockFile     = "lock"
+	registryFile = "registry.db"
 )
 
 // OwnNames lists the names that belong to a workspace in its directory, so that an import of the same
 // directory leaves them alone.
 func OwnNames() []string {
-	return []string{configFile, keyFile, worksFile, tableFile, codebookFile, deliveriesFile, catalogueDir, lockFile,
-		registryFile, registryFile + "-wal", registryFile + "-shm"}
+	return append([]string{configFile, keyFile, lockFile, registryFile, registryFile + "-wal", registryFile + "-shm", asideDir}, oldNames...)
 }
 
 // Config is the content of filigrane.json.
@@ -134,7 +122,7 @@ type Config struct {
 	Tenant string `json:"tenant,omitempty"`
 	// Registry is the address of the registry, without a password; "" for the workspace's own file.
 	Registry string `json:"registry,omitempty"`
-	// Root is the absolute path of the directory that holds the masters; "" before the first import.
+	// Root is where the masters were, in a workspace of before the registry.
 	Root string `json:"root,omitempty"`
 }
 
@@ -172,6 +160,8 @@ func ParseConfig(text []byte) (Config, error) {
 	switch old := c.Format == oldFormat; {
 	case old && (c.Tenant != "" || c.Registry != ""):
 		return Config{}, fmt.Errorf("a workspace of format %q has neither tenant nor registry", oldFormat)
+	case !old && c.Root != "":
+		return Config{}, errors.New("the registry says where the masters lie, not root")
 	case !old && CheckTenant(c.Tenant) != nil:
 		return Config{}, CheckTenant(c.Tenant)
 	}
@@ -394,18 +384,6 @@ func (r *Workspace) Registry() string {
 		return r.config.Registry
 	}
 	return r.path(registryFile)
-}
-
-// Root is the absolute path of the masters' directory, "" before the first import.
-func (r *Workspace) Root() string { return r.config.Root }
-
-// SetRoot records the masters' directory. Needs the lock.
-func (r *Workspace) SetRoot(abs string) error {
-	if r.config.Root == abs {
-		return nil
-	}
-	r.config.Root = abs
-	return r.saveConfig()
 }
 
 func (r *Workspace) path(name string) string { return filepath.Join(r.dir, name) }
