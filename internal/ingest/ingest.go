@@ -177,6 +177,8 @@ type Result struct {
 	// work whose holder reserved training.
 	Record  *Record
 	Refusal *Refusal
+	// Line is that of the table's row about it, 0 if there is none; also for what was not read. Refused objects have none.
+	Line int64
 }
 
 // Origin is where a value comes from.

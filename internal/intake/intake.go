@@ -83,6 +83,9 @@ type Report struct {
 	// TodoFields counts things to do by field, of works read in this run.
 	TodoFields map[string]int
 	Conflicts  []Conflict // of works read in this run; Summary.Conflicts counts them
+	// WithoutRow counts works about which the table, if there is one, says nothing; read or not.
+	WithoutRow      int
+	NamesWithoutRow []string
 	// Written is what the registry changed by; all zero but Unchanged where nothing did.
 	Written registry.Changes
 	Lifted  int // works that a consent made Active without being read again

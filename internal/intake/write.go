@@ -47,6 +47,11 @@ const KindNotKept ingest.Kind = "not_kept"
 
 // take adds what became of an object, and writes the batch when it is full or old.
 func (w *writer) take(ctx context.Context, r ingest.Result) error {
+	if w.opt.Ingest.Table != nil && r.Line == 0 && (r.Record != nil || r.Status == ingest.Unchanged) {
+		if w.report.WithoutRow++; len(w.report.NamesWithoutRow) < w.opt.MostListed {
+			w.report.NamesWithoutRow = append(w.report.NamesWithoutRow, r.Name)
+		}
+	}
 	if r.Status == ingest.Unchanged && r.Record == nil {
 		w.report.Unchanged++ // shown by Progress
 		return w.flushIfDue(ctx)

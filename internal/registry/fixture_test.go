@@ -160,7 +160,10 @@ func stocked(t testing.TB, r *Registry, s Scope) {
 	do(r.PutRefusals(ctx, s, []Refusal{{"bad\n\xff.jpg", "truncated", "cut off", noon}}))
 	do(r.PutReservations(ctx, s, []Reservation{{Work: "w3", Protocol: "tdmrep", Raw: []byte(`{"tdm-reservation":1}`), URL: "https://bank.example/x", Found: noon}}))
 	do(r.PutTodos(ctx, s, workIDs("w3"), []Todo{{Work: "w3", Field: "creator", Why: "nobody can be paid"}}, noon))
-	do(r.PutObjects(ctx, s, []Object{objectOf("w1"), objectOf("w2")}))
+	gone := objectOf("w3")
+	gone.Missing = true
+	do(r.PutObjects(ctx, s, []Object{objectOf("w1"), objectOf("w2"), gone}))
+	do(r.SetSiteRules(ctx, s, "tdmrep", []byte("[]"), noon))
 	do(r.Recall(ctx, s, workIDs("w1"), "consent withdrawn", noon.Add(time.Hour)))
 	do(r.SetMasters(ctx, s, "/masters of the bank", noon))
 	do(r.ClaimKey(ctx, s, "57282719c47b4ba1", noon))

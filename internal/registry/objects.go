@@ -47,6 +47,7 @@ var (
 	objectsInOrder  = paged("objects by name", "s", "SELECT "+objectColumns+" FROM objects WHERE tenant = $1 AND name > $2 ORDER BY name", int64(1))
 	objectsBySHA256 = lookup("objects by sha256", "SELECT "+objectColumns+" FROM objects WHERE tenant = $1 AND sha256 = $2 ORDER BY name LIMIT 100", int64(1), make([]byte, 32))
 	objectsByNames  = lookup("objects by names", "SELECT "+objectColumns+" FROM objects WHERE tenant = $1 AND "+in("name", 2), int64(1), "p/000100.jpg", "p/000200.jpg")
+	missingObjects  = paged("missing objects by name", "s", "SELECT "+objectColumns+" FROM objects WHERE tenant = $1 AND missing = 1 AND name > $2 ORDER BY name", int64(1))
 	liveBySHA256    = lookup("bytes that objects have", "SELECT sha256 FROM objects WHERE missing = 0 AND tenant = $1 AND "+in("sha256", 2), int64(1), make([]byte, 32), make([]byte, 32))
 )
 
@@ -150,6 +151,42 @@ func (r *Registry) Objects(ctx context.Context, s Scope, folder string, p Page) 
 		l.Items, l.Next = l.Items[:end], ""
 	}
 	return l, err
+}
+
+// MissingObjects lists the objects that the last import did not find, or refused, by name.
+func (r *Registry) MissingObjects(ctx context.Context, s Scope, p Page) (l List[Object], err error) {
+	err = r.read(ctx, s, "MissingObjects", func(q querier, tenant int64) error {
+		l, err = list(ctx, q, missingObjects, []any{tenant}, p, func(r rows) (Object, []any, error) {
+			o, err := scanObject(r)
+			return o, []any{o.Name}, err
+		})
+		return err
+	})
+	return l, err
+}
+
+// siteKind are documents about the bank's site, named by who keeps them.
+const siteKind = "site"
+
+// SiteRules gives what was kept last under a name; found is false if nothing was.
+func (r *Registry) SiteRules(ctx context.Context, s Scope, name string) (data []byte, found bool, err error) {
+	err = r.read(ctx, s, "SiteRules", func(q querier, tenant int64) error {
+		data, found, err = document(ctx, q, tenant, siteKind, name)
+		return err
+	})
+	return data, found, err
+}
+
+// SetSiteRules keeps rules about the bank's site, in their own bytes, in place of those before: they hold for every import.
+func (r *Registry) SetSiteRules(ctx context.Context, s Scope, name string, data []byte, now time.Time) (c Changes, err error) {
+	if err := checkID("name of rules", name); err != nil {
+		return c, err
+	}
+	err = r.write(ctx, s, "SetSiteRules", func(t *tx, tenant int64) error {
+		c, err = t.putDocument(ctx, tenant, siteKind, name, data, false, now)
+		return err
+	})
+	return c, err
 }
 
 // ObjectsAt gives those of the objects that are known, by name; at most MostPerPage names.

@@ -42,6 +42,9 @@ func TestObjects(t *testing.T) {
 		if diff := cmp.Diff([]Object{lost}, get[[]Object](t)(r.ObjectsBySHA256(ctx, ours, sha("w2")))); diff != "" {
 			t.Errorf("by its bytes: %s", diff)
 		}
+		if l := get[List[Object]](t)(r.MissingObjects(ctx, ours, Page{})); len(l.Items) != 1 || l.Items[0].Name != "a.jpg" {
+			t.Errorf("missing: %+v", l)
+		}
 		have := get[map[[32]byte]bool](t)(r.HaveObjects(ctx, ours, [][32]byte{sha("w1"), sha("w2"), sha("w9")}))
 		if diff := cmp.Diff(map[[32]byte]bool{sha("w1"): true}, have); diff != "" {
 			t.Errorf("bytes that are there: %s", diff)

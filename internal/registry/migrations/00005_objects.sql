@@ -18,6 +18,7 @@ CREATE TABLE objects (
     PRIMARY KEY (tenant, name)
 );
 CREATE INDEX objects_sha256 ON objects (tenant, sha256, name);
+CREATE INDEX objects_missing ON objects (tenant, name) WHERE missing = 1;
 
 -- What a reservation comes to, read out of its evidence: refuses, asks, allows; the value as the protocol writes it.
 ALTER TABLE reservations ADD COLUMN effect TEXT NOT NULL DEFAULT '';
