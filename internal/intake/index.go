@@ -2,10 +2,10 @@ package intake
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/filigrane/filigrane/internal/ingest"
@@ -13,7 +13,7 @@ import (
 )
 
 // index answers what is known of objects: what the registry has, and what the batch that is not yet written says over it.
-// Each is called by one goroutine, all else by the one that emits.
+// Each is called by one goroutine, ask by the readers, all else by the one that emits.
 type index struct {
 	reg    *registry.Registry
 	scope  registry.Scope
@@ -25,12 +25,58 @@ type index struct {
 	names map[string]*[32]byte
 	holds map[[32]byte]string
 
+	// Answers the readers have asked for ahead, each with the number of the batch before which it was asked: it counts as long as
+	// no batch was written since.
+	mu      sync.Mutex
+	ahead   map[[32]byte]answer
+	batches int
+
 	// What was asked for last, so that Claim after ByHash asks once.
 	sum    [32]byte
 	rows   []registry.Object
 	given  string // what ByHash answered
 	asked  bool
 	passed bool // that ByHash was called for sum
+}
+
+type answer struct {
+	rows   []registry.Object
+	before int
+}
+
+// ask looks up bytes that are about to be placed, from the goroutine that has read them: many wait for a database that is far
+// away as long as one does.
+func (x *index) ask(ctx context.Context, sum [32]byte) error {
+	x.mu.Lock()
+	before := x.batches
+	x.mu.Unlock()
+	rows, err := x.reg.ObjectsBySHA256(ctx, x.scope, sum)
+	if err != nil {
+		return fmt.Errorf("intake: %w", err)
+	}
+	x.mu.Lock()
+	x.ahead[sum] = answer{rows, before}
+	x.mu.Unlock()
+	return nil
+}
+
+// rowsOf gives what the registry knows of bytes now.
+func (x *index) rowsOf(ctx context.Context, sum [32]byte) ([]registry.Object, error) {
+	x.mu.Lock()
+	a, asked := x.ahead[sum]
+	delete(x.ahead, sum)
+	fresh := asked && a.before == x.batches
+	x.mu.Unlock()
+	if fresh {
+		return a.rows, nil
+	}
+	began := time.Now()
+	defer func() { x.took += time.Since(began) }()
+	rows, err := x.reg.ObjectsBySHA256(ctx, x.scope, sum)
+	if err != nil {
+		return nil, fmt.Errorf("intake: %w", err)
+	}
+	return rows, nil
 }
 
 // Each implements ingest.Known.
@@ -61,11 +107,9 @@ func seen(o registry.Object) ingest.Seen {
 // live gives the objects that have some bytes, by name, as the registry and the batch have it.
 func (x *index) live(ctx context.Context, sum [32]byte) ([]registry.Object, error) {
 	if !x.asked || x.sum != sum {
-		began := time.Now()
-		rows, err := x.reg.ObjectsBySHA256(ctx, x.scope, sum)
-		x.took += time.Since(began)
+		rows, err := x.rowsOf(ctx, sum)
 		if err != nil {
-			return nil, fmt.Errorf("intake: %w", err)
+			return nil, err
 		}
 		x.asked, x.sum, x.rows, x.given, x.passed = true, sum, rows, "", false
 	}
@@ -78,11 +122,7 @@ func (x *index) live(ctx context.Context, sum [32]byte) ([]registry.Object, erro
 // ByHash implements ingest.Known. Of an object that an earlier run, or this one, did not find it says that it is not missing, if
 // it is not there: so what moved is known as such, whichever of its two names comes first.
 func (x *index) ByHash(ctx context.Context, sha256 string) (ingest.Seen, bool, error) {
-	raw, err := hex.DecodeString(sha256)
-	if err != nil || len(raw) != 32 {
-		panic("intake: not a SHA-256: " + sha256)
-	}
-	rows, err := x.live(ctx, [32]byte(raw))
+	rows, err := x.live(ctx, sumOf(sha256))
 	if err != nil {
 		return ingest.Seen{}, false, err
 	}
@@ -139,4 +179,7 @@ func (x *index) written() {
 	clear(x.names)
 	clear(x.holds)
 	x.asked = false
+	x.mu.Lock()
+	x.batches++
+	x.mu.Unlock()
 }

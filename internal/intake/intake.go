@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 )
@@ -124,7 +125,7 @@ func Run(ctx context.Context, b store.Bucket, reg *registry.Registry, scope regi
 		return Report{}, err
 	}
 	read := opt.Ingest
-	read.Known, read.Claims, read.Stat, read.Decode, read.Inspect = w.index, w.index, source.stat, true, addISCC
+	read.Known, read.Claims, read.Stat, read.Decode, read.Inspect = w.index, w.index, source.stat, true, w.inspect(ctx)
 	sum, err := ingest.Run(ctx, source.objects(ctx), read, func(r ingest.Result) error { return w.take(ctx, r) })
 	if err != nil {
 		// What was emitted is settled, whatever ended the run: keep it, so that less is to be done again.
@@ -139,6 +140,14 @@ func Run(ctx context.Context, b store.Bucket, reg *registry.Registry, scope regi
 		err = w.finish(ctx)
 	}
 	return w.reportOf(sum), err
+}
+
+// inspect gives what the readers do with a picture: its code, and a look whether its bytes are known.
+func (w *writer) inspect(ctx context.Context) func(*ingest.Record, *raster.Picture) error {
+	return func(rec *ingest.Record, p *raster.Picture) error {
+		addISCC(rec, p)
+		return w.index.ask(ctx, sumOf(rec.SHA256))
+	}
 }
 
 // reportOf joins what was written with what was read.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,13 +27,21 @@ const (
 )
 
 // addISCC computes the code of a picture. A code of the bank's that is another picture's is a thing to do.
-func addISCC(rec *ingest.Record, p *raster.Picture) error {
+func addISCC(rec *ingest.Record, p *raster.Picture) {
 	code := iscc.ImageCode(p.Image, iscc.DefaultBits)
 	if theirs, err := iscc.Parse(rec.ISCC); err == nil && theirs.Kind() == iscc.Image && theirs.Len() == code.Len() && iscc.Distance(theirs, code) > iscc.MaxDistance {
 		rec.Todos = append(rec.Todos, ingest.Todo{Field: table.FieldISCC, Detail: fmt.Sprintf("the table says %s, the picture has %s", theirs, code), Why: "the row may be another work's"})
 	}
 	rec.ISCC = code.String()
-	return nil
+}
+
+// sumOf reads a SHA-256 in hex that ingest or the registry wrote.
+func sumOf(text string) [32]byte {
+	sum, err := hex.DecodeString(text)
+	if err != nil || len(sum) != 32 {
+		panic("intake: not a SHA-256: " + text)
+	}
+	return [32]byte(sum)
 }
 
 // clean makes a text one that the registry keeps: UTF-8 without NUL.

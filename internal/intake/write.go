@@ -2,7 +2,6 @@ package intake
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +32,7 @@ type writer struct {
 
 func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, source *source, opt Options) (*writer, error) {
 	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: newNames(), since: time.Now()}
-	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}}
+	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
 	w.report.RefusedKinds, w.report.TodoFields = map[ingest.Kind]int{}, map[string]int{}
 	return w, w.loadConsents(ctx)
 }
@@ -58,11 +57,7 @@ func (w *writer) take(ctx context.Context, r ingest.Result) error {
 	}
 	t := &taken{Result: r, bytes: 500 + len(r.Name)}
 	if r.Record != nil {
-		sum, err := hex.DecodeString(r.Record.SHA256)
-		if err != nil || len(sum) != 32 {
-			panic("intake: not a SHA-256: " + r.Record.SHA256)
-		}
-		t = prepare(r, [32]byte(sum))
+		t = prepare(r, sumOf(r.Record.SHA256))
 		if err := t.work.Check(); err != nil {
 			t = &taken{Result: ingest.Result{Name: r.Name, Known: r.Known, Status: ingest.Refused, Refusal: &ingest.Refusal{Name: r.Name, Kind: KindNotKept, Detail: clean(err.Error())}}, bytes: 1000}
 		}
@@ -309,13 +304,7 @@ func (b *batch) place(t *taken, was map[string]registry.Object, collides map[*ta
 	}
 }
 
-func (b *batch) release(o registry.Object) {
-	sum, err := hex.DecodeString(o.SHA256)
-	if err != nil || len(sum) != 32 {
-		panic("intake: the registry gave a SHA-256 of " + o.SHA256)
-	}
-	b.released[o.Work] = [32]byte(sum)
-}
+func (b *batch) release(o registry.Object) { b.released[o.Work] = sumOf(o.SHA256) }
 
 func (b *batch) putObjects(ctx context.Context) error {
 	var put []registry.Object
