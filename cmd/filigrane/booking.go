@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -52,6 +53,7 @@ type booking struct {
 	delivery registry.Delivery
 	marking  registry.Marking
 	begun    bool
+	why      string // for the record; "" for a delivery that was made just now
 }
 
 // book prepares the rows of a delivery, and refuses one that may not be made. Nothing is written yet.
@@ -59,14 +61,12 @@ func (c *deliverRunCmd) book(s *session, r *records, spec delivery.Spec, st stor
 	content := spec.Catalogue.Catalogue()
 	ref := registry.Ref{Name: content.Name, Version: content.Version}
 	b := &booking{records: r, place: place, marking: registry.Marking{Path: spec.Path, Profile: spec.ProfileID, Resolution: spec.Geometry.Resolution, Place: place}}
-	text, err := json.Marshal(deliverySpec{Place: place, Catalogue: ref.String(), Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, Profile: spec.ProfileID, Geometry: spec.Geometry,
+	var err error
+	if b.delivery, err = rowOf(ref, deliverySpec{Place: place, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, Profile: spec.ProfileID, Geometry: spec.Geometry,
 		Format: spec.Format, Preset: spec.Preset.Name, PresetDB: spec.Preset.PSNRDB, Readable: spec.Readable, ImagesPerShard: spec.ImagesPerShard, Shards: spec.Shards,
-		Captions: spec.Captions, Rights: spec.Rights, Previous: c.Previous})
-	if err != nil {
+		Captions: spec.Captions, Rights: spec.Rights, Previous: c.Previous}); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(text)
-	b.delivery = registry.Delivery{ID: ref.String() + "-" + hex.EncodeToString(sum[:6]), Catalogue: ref, Spec: text}
 	if b.licence, err = c.licence(s, r, ref, time.Now()); err != nil {
 		return nil, err
 	}
@@ -83,6 +83,14 @@ func (c *deliverRunCmd) book(s *session, r *records, spec delivery.Spec, st stor
 		return nil, err
 	}
 	return b, c.deliverable(s, r, spec.Catalogue)
+}
+
+// rowOf makes the row of a delivery. Its id holds the hash of what it is made of.
+func rowOf(ref registry.Ref, spec deliverySpec) (registry.Delivery, error) {
+	spec.Catalogue = ref.String()
+	text, err := json.Marshal(spec)
+	sum := sha256.Sum256(text)
+	return registry.Delivery{ID: spec.Catalogue + "-" + hex.EncodeToString(sum[:6]), Catalogue: ref, Spec: text}, err
 }
 
 func finished(ctx context.Context, st store.Store) bool {
@@ -212,6 +220,14 @@ func (b *booking) stopped(s *session, why error) {
 
 // delivered keeps what became of every work, and that the delivery is finished. It may run twice.
 func (b *booking) delivered(s *session, d *delivery.Delivery, receipt string) error {
+	result, err := json.Marshal(deliveryResult{d.SHA256(), receipt, d.Summary})
+	if err != nil {
+		return err
+	}
+	is, err := b.reg.Delivery(s.ctx, b.scope, b.delivery.ID)
+	if err != nil || is.State == registry.Delivered && bytes.Equal(is.Result, result) {
+		return err
+	}
 	items := make([]registry.Item, 0, registry.MostPerPage)
 	var recalled []concepts.WorkID
 	flush := func() error {
@@ -246,11 +262,7 @@ func (b *booking) delivered(s *session, d *delivery.Delivery, receipt string) er
 	if err := flush(); err != nil {
 		return err
 	}
-	result, err := json.Marshal(deliveryResult{d.SHA256(), receipt, d.Summary})
-	if err != nil {
-		return err
-	}
-	if _, err := b.reg.MoveDelivery(s.ctx, b.scope, b.delivery.ID, registry.Delivered, "", result, time.Now()); err != nil {
+	if _, err := b.reg.MoveDelivery(s.ctx, b.scope, b.delivery.ID, registry.Delivered, b.why, result, time.Now()); err != nil {
 		return err
 	}
 	return b.recallLate(s, recalled)

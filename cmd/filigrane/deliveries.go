@@ -16,6 +16,7 @@ import (
 type deliveriesCmd struct {
 	List     deliveriesListCmd     `cmd:"" default:"withargs" help:"List the deliveries, one a line (the default)."`
 	Show     deliveriesShowCmd     `cmd:"" help:"Show a delivery, what it went through and what it holds."`
+	Adopt    deliveriesAdoptCmd    `cmd:"" help:"Keep what deliveries hold that were made before there was a registry."`
 	Removals deliveriesRemovalsCmd `cmd:"" help:"List the delivered files that customers have to remove, one a line."`
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -48,7 +49,7 @@ func (k keyPath) path(bank, catalogue string) (mark.Path, error) {
 
 // embedCmd is "filigrane embed".
 type embedCmd struct {
-	Hosts []string `arg:"" optional:"" name:"host" help:"Pictures, folders or patterns to mark."`
+	Hosts []string `arg:"" optional:"" name:"host" help:"Pictures, folders or patterns to mark; or works of the catalogue by ID or path, whose masters are then read."`
 	Input []string `short:"i" sep:"none" placeholder:"FILE" help:"The same as HOST."`
 
 	Output  string   `short:"o" required:"" placeholder:"OUT" help:"The file to write, or a folder for several. Its ending chooses the format of a single file."`
@@ -120,7 +121,9 @@ type embedder struct {
 	books  *mark.Books
 	reader *detect.Reader
 	inputs []input
-	isDir  bool // OUT is a folder
+	hosts  map[string]concepts.Work // inputs that are works, read from a bucket of masters
+	bucket *masters                 // nil unless there are some
+	isDir  bool                     // OUT is a folder
 	taken  map[string]string
 
 	targets turns
@@ -131,6 +134,9 @@ func (c *embedCmd) Run(s *session) error {
 	e, err := c.prepare(s)
 	if err != nil {
 		return err
+	}
+	if e.bucket != nil {
+		defer e.bucket.Close()
 	}
 	return e.each()
 }
@@ -183,7 +189,7 @@ func (e *embedder) report(in input, m marked, failed *int) error {
 
 // prepare checks all flags, and keeps the key's path in the workspace before the first mark is made.
 func (c *embedCmd) prepare(s *session) (*embedder, error) {
-	e := &embedder{session: s, cmd: c, taken: map[string]string{}}
+	e := &embedder{session: s, cmd: c, taken: map[string]string{}, hosts: map[string]concepts.Work{}}
 	var err error
 	if e.inputs, err = inputs(append(slices.Clone(c.Input), c.Hosts...)); err != nil {
 		return nil, err
@@ -210,6 +216,9 @@ func (c *embedCmd) prepare(s *session) (*embedder, error) {
 		return nil, err
 	}
 	if err := e.names(r); err != nil {
+		return nil, err
+	}
+	if err := e.works(r); err != nil {
 		return nil, err
 	}
 	p := mark.Profile1()
@@ -243,6 +252,44 @@ func (e *embedder) names(r *records) (err error) {
 	return err
 }
 
+// works finds inputs that are no files but works of the catalogue. Their masters are read where they lie.
+func (e *embedder) works(r *records) error {
+	if e.cat == nil {
+		return nil
+	}
+	var m *masters
+	for i := range e.inputs {
+		in := &e.inputs[i]
+		if in.path == "-" || exists(in.path) {
+			continue
+		}
+		w, err := findWork(e.cat.Frozen, new(concepts.Codebook), in.path) // a number is no name of a picture
+		if err != nil {
+			continue // reading it will say that it is not there
+		}
+		if m == nil {
+			if m, err = r.masters(e.session); err != nil {
+				return err
+			}
+		}
+		in.rel = path.Base(w.Path)
+		if m.folder != "" {
+			in.path = filepath.Join(m.folder, filepath.FromSlash(w.Path))
+			continue
+		}
+		in.path, e.hosts[w.Path], e.bucket = w.Path, w, m
+	}
+	return nil
+}
+
+// host reads an input.
+func (e *embedder) host(in input) ([]byte, error) {
+	if w, ok := e.hosts[in.path]; ok {
+		return e.bucket.read(e.ctx, w)
+	}
+	return e.read(in)
+}
+
 // one marks one picture.
 func (e *embedder) one(i int) (m marked) {
 	defer e.targets.pass(i)
@@ -252,7 +299,7 @@ func (e *embedder) one(i int) (m marked) {
 
 func (e *embedder) mark(i int, note *string) (*embedJSON, error) {
 	in := e.inputs[i]
-	data, err := e.read(in)
+	data, err := e.host(in)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,10 @@ type grammar struct {
 	Royalty      royaltyCmd      `cmd:"" help:"Turn detections into amounts."`
 	Demo         demoCmd         `cmd:"" help:"Do everything once with sample photographs and write a report."`
 	Bench        benchCmd        `cmd:"" help:"Measure the detector."`
+	Status       statusCmd       `cmd:"" help:"Where the registry is and what it holds."`
+	Backup       backupCmd       `cmd:"" help:"Write everything the registry holds into a file."`
+	Restore      restoreCmd      `cmd:"" help:"Read a backup into an empty registry."`
+	Tenants      tenantsCmd      `cmd:"" help:"The banks and others who share the registry."`
 	Keys         keysCmd         `cmd:"" help:"About the master key."`
 	About        aboutCmd        `cmd:"" name:"version" help:"Print version, profile and platform as JSON."`
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/registry/pgtest"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
 )
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	pgtest.Main(m)
 }
 
 // shell runs the program in one workspace and remembers everything it printed.
@@ -660,7 +661,7 @@ func TestUsage(t *testing.T) {
 	if o := sh.must(0); !strings.Contains(o.out, "Usage: filigrane") {
 		t.Error(o.out)
 	}
-	for _, verb := range []string{"init", "import", "concepts", "concepts freeze", "deliver", "deliver verify", "embed", "detect", "royalty split", "keys", "keys fingerprint"} {
+	for _, verb := range []string{"licence", "licence add", "licence revoke", "deliveries", "deliveries adopt", "recall", "status", "backup", "restore", "tenants", "tenants add", "init", "import", "concepts", "concepts freeze", "deliver", "deliver verify", "embed", "detect", "royalty split", "keys", "keys fingerprint"} {
 		if o := sh.must(0, append(strings.Fields(verb), "--help")...); !strings.Contains(o.out, "Example") {
 			t.Errorf("%s --help has no example", verb)
 		}
@@ -739,6 +740,7 @@ func TestDamagedWorkspace(t *testing.T) {
 		args []string
 	}{
 		{"filigrane.json", []string{"concepts", "list"}},
+		{"registry.db", []string{"concepts", "list"}},
 		{"master.key", []string{"keys", "fingerprint"}},
 	} {
 		name := filepath.Join(ws, c.file)
@@ -751,6 +753,9 @@ func TestDamagedWorkspace(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := sh.run(c.args...)
+			if c.file == "registry.db" && o.code == 0 && len(damaged) == len(text) { // a text of a work: nothing can tell
+				continue
+			}
 			if o.code != 2 || !strings.Contains(o.err, filepath.Base(c.file)) || !strings.Contains(o.err, "backup") {
 				t.Errorf("%s damaged: code %d, %s", c.file, o.code, o.err)
 			}
@@ -760,6 +765,13 @@ func TestDamagedWorkspace(t *testing.T) {
 		}
 	}
 	sh.must(0, "import", masters)
+	r := openRecords(t, sh)
+	if _, err := r.reg.SQL().Exec("UPDATE catalogue_works SET body = CAST(replace(CAST(body AS TEXT), 'mountains', 'fountains') AS BLOB)"); err != nil {
+		t.Fatal(err)
+	}
+	if o := sh.must(2, "concepts", "list"); !strings.Contains(o.err, "spring@1") || !strings.Contains(o.err, "no longer has the hash") || !strings.Contains(o.err, "backup") {
+		t.Error(o.err)
+	}
 }
 
 func FuzzParseSettings(f *testing.F) {

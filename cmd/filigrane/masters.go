@@ -66,14 +66,22 @@ func (m *masters) picture(ctx context.Context, w concepts.Work) (*raster.Picture
 	if m.folder != "" {
 		return raster.DecodeFile(filepath.Join(m.folder, filepath.FromSlash(w.Path)), raster.DefaultLimits())
 	}
-	r, err := m.Source(ctx, w)
+	data, err := m.read(ctx, w)
 	if err != nil {
-		return nil, &raster.Error{Kind: raster.KindUnreadable, Path: w.Path, Detail: "the master cannot be read from the bucket", Err: err}
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, raster.DefaultLimits().MaxBytes+1)) // Decode refuses what is too long
-	if err != nil {
-		return nil, &raster.Error{Kind: raster.KindUnreadable, Path: w.Path, Detail: "the master cannot be read from the bucket", Err: err}
+		return nil, err
 	}
 	return raster.Decode(data, raster.DefaultLimits())
+}
+
+// read gives the bytes of a master. Errors are of package raster; raster.Decode refuses what is too long.
+func (m *masters) read(ctx context.Context, w concepts.Work) (data []byte, err error) {
+	r, err := m.Source(ctx, w)
+	if err == nil {
+		defer r.Close()
+		data, err = io.ReadAll(io.LimitReader(r, raster.DefaultLimits().MaxBytes+1))
+	}
+	if err != nil {
+		return nil, &raster.Error{Kind: raster.KindUnreadable, Path: w.Path, Detail: "the master cannot be read where the masters lie", Err: err}
+	}
+	return data, nil
 }

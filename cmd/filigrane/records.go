@@ -51,7 +51,7 @@ func (s *session) recordsOf(ws *workspace.Workspace) (*records, error) {
 		return nil, err
 	}
 	r := &records{ws, reg, registry.Scope{Tenant: ws.Tenant(), Role: registry.Bank}}
-	if err := r.check(s.ctx); err != nil {
+	if err := r.check(s); err != nil {
 		reg.Close()
 		return nil, err
 	}
@@ -75,11 +75,15 @@ func (s *session) openRegistry(where string) (*registry.Registry, error) {
 }
 
 // check refuses a registry that does not know the bank, or knows it by another key.
-func (r *records) check(ctx context.Context) error {
-	known, err := r.reg.KeyFingerprint(ctx, r.scope)
+func (r *records) check(s *session) error {
+	known, err := r.reg.KeyFingerprint(s.ctx, r.scope)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
-		return badInput("the registry has no tenant %s: check --registry, or restore the registry from a backup", r.scope.Tenant)
+		where, err := withoutPassword(s.registryOf(r.ws))
+		if err != nil {
+			return err
+		}
+		return badInput("the registry %s has no tenant %s: check --registry, or restore it from a backup", where, r.scope.Tenant)
 	case err != nil:
 		return err
 	case known != r.ws.KeyFingerprint():
@@ -175,7 +179,7 @@ func collect[T any](list func(registry.Page) (registry.List[T], error)) (all []T
 
 // registryError tells the caller's own mistakes, which the registry names, from faults.
 func registryError(err error) bool {
-	for _, kind := range []error{registry.ErrNotFound, registry.ErrForbidden, registry.ErrConflict, registry.ErrState, registry.ErrNewer} {
+	for _, kind := range []error{registry.ErrNotFound, registry.ErrForbidden, registry.ErrConflict, registry.ErrState, registry.ErrDamaged, registry.ErrNewer} {
 		if errors.Is(err, kind) {
 			return true
 		}

@@ -42,10 +42,13 @@ func (s *session) takeOver(ws *workspace.Workspace) error {
 	if err := enrol(s.ctx, reg, r.scope, ws.Bank(), ws.KeyFingerprint(), time.Now()); err != nil {
 		return err
 	}
-	for _, step := range []func(*session, *workspace.Old) error{r.takeSettings, r.takeWorks, r.takeCodebook, r.takeCatalogues, r.takeDeliveries} {
+	for _, step := range takeOverSteps(r) {
 		if err := step(s, old); err != nil {
 			return fmt.Errorf("taking the workspace over, which goes on when the command is run again: %w", err)
 		}
+	}
+	if len(old.Deliveries) > 0 {
+		s.note("'filigrane deliveries adopt' reads what the deliveries hold, so that recalls and increments know of it")
 	}
 	kept := ""
 	if s.Registry != "" {
@@ -54,6 +57,10 @@ func (s *session) takeOver(ws *workspace.Workspace) error {
 		}
 	}
 	return ws.TakenOver(r.scope.Tenant, kept)
+}
+
+func takeOverSteps(r *records) []func(*session, *workspace.Old) error {
+	return []func(*session, *workspace.Old) error{r.takeSettings, r.takeWorks, r.takeCodebook, r.takeCatalogues, r.takeDeliveries}
 }
 
 func (r *records) takeSettings(s *session, old *workspace.Old) error {

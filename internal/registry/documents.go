@@ -99,7 +99,7 @@ func document(ctx context.Context, q querier, tenant int64, kind, name string) (
 	defer unpacker.Close()
 	data, err = unpacker.DecodeAll(packed, nil)
 	if sum := sha256.Sum256(data); err != nil || !bytes.Equal(sum[:], hash) {
-		return nil, false, fmt.Errorf("registry: %s %s in the database is damaged: restore it from a backup (%v)", kind, name, err)
+		return nil, false, fmt.Errorf("%w: %s %s cannot be read (%v); restore it from a backup", ErrDamaged, kind, name, err)
 	}
 	return data, true, nil
 }

@@ -183,6 +183,7 @@ var calls = map[string]func(r *Registry, s Scope) (any, error){
 	"PutDescriptors": func(r *Registry, s Scope) (any, error) {
 		return r.PutDescriptors(ctx, s, map[concepts.WorkID][]float64{"w2": make([]float64, concepts.DescriptorLen)})
 	},
+	"Counts":        func(r *Registry, s Scope) (any, error) { return r.Counts(ctx, s) },
 	"DescriptorsOf": func(r *Registry, s Scope) (any, error) { return r.DescriptorsOf(ctx, s, workIDs("w1", "w2")) },
 }
 

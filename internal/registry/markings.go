@@ -115,7 +115,7 @@ func (r *Registry) DescriptorsOf(ctx context.Context, s Scope, works []concepts.
 				return err
 			}
 			if len(data) != 8*concepts.DescriptorLen {
-				return fmt.Errorf("registry: the descriptor of work %s in the database is damaged: restore it from a backup", work)
+				return fmt.Errorf("%w: the descriptor of work %s has %d bytes; restore it from a backup", ErrDamaged, work, len(data))
 			}
 			v := make([]float64, concepts.DescriptorLen)
 			for i := range v {

@@ -104,5 +104,8 @@ func (r *Registry) migrate(ctx context.Context) error {
 	case err == nil && is == ours:
 		return nil // another process was faster
 	}
+	if err := errors.Join(upErr, err); corrupt(err) {
+		return fmt.Errorf("%w: %s: %w; restore it from a backup", ErrDamaged, r.path, err)
+	}
 	return fmt.Errorf("registry: bringing the schema up to date: %w", errors.Join(upErr, err))
 }

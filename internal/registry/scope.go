@@ -15,6 +15,7 @@ var (
 	ErrForbidden = errors.New("registry: not allowed to this role")  //
 	ErrConflict  = errors.New("registry: there is something else")   // content that may not change came back different
 	ErrState     = errors.New("registry: not possible in its state") // of a delivery
+	ErrDamaged   = errors.New("registry: the database is damaged")   // or was changed by others
 )
 
 // Role says what somebody is to a tenant, or a tenant to others.
@@ -82,7 +83,7 @@ var matrix = map[string][]Role{
 	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
 
 	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,
-	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders,
+	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders, "Counts": holders,
 }
 
 // MayCall tells whether a role may make a call, by the name of the method.

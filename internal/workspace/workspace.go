@@ -378,6 +378,15 @@ func (r *Workspace) Tenant() string {
 	return r.config.Tenant
 }
 
+// SetRegistry makes another registry that of the workspace; address has no password. Needs the lock.
+func (r *Workspace) SetRegistry(address string) error {
+	if address == r.path(registryFile) {
+		address = ""
+	}
+	r.config.Registry = address
+	return r.saveConfig()
+}
+
 // Registry is the address of the registry, without a password, or the path of the workspace's own file.
 func (r *Workspace) Registry() string {
 	if r.config.Registry != "" {
