@@ -216,6 +216,12 @@ func TestHostileFolder(t *testing.T) {
 	want["closed/"] = "unreadable"
 	must(os.WriteFile(at("secret.jpg"), tiny(t, 23, asJPEG), 0o000))
 	want["secret.jpg"] = "unreadable"
+	for i := range 120 { // more in a row than a store that has failed is given
+		name := fmt.Sprintf("locked/%03d.jpg", i)
+		put(t, at(name), tiny(t, 200+i, asJPEG))
+		must(os.Chmod(at(name), 0o000))
+		want[name] = "unreadable"
+	}
 	for p := folder; p != os.TempDir() && p != "/"; p = filepath.Dir(p) { // for nobody, who has to come here
 		must(os.Chmod(p, 0o755))
 	}

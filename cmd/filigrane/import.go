@@ -62,7 +62,7 @@ Importing again only reads what changed and says what was added, changed, moved,
 
 Works whose file, or whose site, reserves training are reserved and not delivered; 'filigrane reservations' has the evidence. The column data_mining of the table lifts it for one work (DMI-ALLOWED). A bank whose own files forbid training to everybody else records its consent with --consent: who consented, when, under what contract; it is kept as evidence, holds for later imports too, and lifts nothing that the table itself reserves.
 
-` + placeHelp + `
+The masters' place is a folder, or a bucket of any S3-compatible storage: s3://bucket/prefix?endpoint=https://host:port&region=name&style=path. What the address leaves out comes from AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) and AWS_REGION; credentials from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, never from the address; AWS_CA_BUNDLE names a file of authorities for https. The credentials need to list and read, no more.
 
 Example: filigrane import /photos --csv /photos/metadata.csv
 Example: filigrane import "s3://masters/2024?endpoint=https://s3.example" --jsonl rights.jsonl --rate 200

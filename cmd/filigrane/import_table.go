@@ -17,7 +17,7 @@ import (
 
 // mostTable is the largest table that is kept in the registry, in bytes. Of a larger one a note is kept, and it has to be given
 // with every import: without it all that it says would be taken back.
-const mostTable = 256 << 20
+const mostTable = 64 << 20
 
 const tooLargeNote = "filigrane: this table was too large to be kept: "
 

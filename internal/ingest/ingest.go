@@ -111,7 +111,8 @@ type Options struct {
 	Claims Claims
 	// Wanted are the fields whose absence is a thing to do; nil means DefaultWanted.
 	Wanted []string
-	// MaxUnreadable is how many objects in a row may fail to open or be read before the run gives the store up; 0: 100.
+	// MaxUnreadable is how many objects in a row may fail to open or be read before the run gives the store up; 0: 100. Files that
+	// are not known and that the system forbids to read do not count.
 	MaxUnreadable int
 }
 

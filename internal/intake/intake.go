@@ -59,7 +59,7 @@ type Options struct {
 	Consent *Consent
 	// First is called once, before the first work is written, from one goroutine.
 	First func(context.Context) error
-	// Progress is called after each transaction with what is written by then.
+	// Progress is called after each transaction with what is written by then. It must not keep the maps and lists of the Report.
 	Progress func(Report)
 	// Batch is how many objects a transaction takes, 0: 1,000, which is the most.
 	Batch int

@@ -58,6 +58,9 @@ func New(below store.Bucket, l Limits) *Bucket {
 	return b
 }
 
+// String names the bucket below.
+func (b *Bucket) String() string { return fmt.Sprint(b.below) }
+
 // maxBurst bounds the bytes that pass at once after a rest.
 const maxBurst = 64 << 20
 
