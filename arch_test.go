@@ -39,7 +39,7 @@ var law = map[string]struct {
 	"internal/store/s3":          {may: []string{"internal/store"}},
 	"internal/store/s3test":      {may: []string{"internal/store/s3"}}, // tests only
 	"internal/store/faults":      {},                                   // tests only
-	"internal/registry":          {may: []string{"concepts"}},
+	"internal/registry":          {may: []string{"concepts", "mark"}},
 	"internal/registry/pgtest":   {}, // tests only
 	"party":                      {pure: true},
 	"internal/ingest/xmp":        {pure: true},
@@ -56,7 +56,7 @@ var law = map[string]struct {
 	"delivery/papers":            {may: []string{"concepts", "mark", "delivery", "internal/store"}},
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "delivery/papers", "internal/signal", "internal/raster",
-		"internal/store", "internal/store/dir", "internal/store/s3", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
+		"internal/store", "internal/store/dir", "internal/store/s3", "internal/registry", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

@@ -2,14 +2,18 @@ package main
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"path/filepath"
+	"slices"
+	"sort"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/workspace"
 )
 
@@ -96,12 +100,12 @@ func (c *freezeCmd) Run(s *session) error {
 	if ref, err := workspace.ParseRef(c.Catalogue); err != nil || ref.Version != 0 {
 		return badInput("--catalogue %s: give a name of letters, digits, '.', '_' and '-' without a version; it counts by itself", c.Catalogue)
 	}
-	ws, release, err := s.locked()
+	r, err := s.records()
 	if err != nil {
 		return err
 	}
-	defer release()
-	works, left, err := c.works(s, ws, rules)
+	defer r.Close()
+	works, left, err := c.works(s, r, rules)
 	if err != nil {
 		return err
 	}
@@ -109,16 +113,17 @@ func (c *freezeCmd) Run(s *session) error {
 	if err != nil {
 		return inputError{err}
 	}
-	story := workspace.Story{MinWorks: c.MinWorks, MaxConcepts: c.MaxConcepts, Seed: c.Seed, Remainders: g.Remainders, Dropped: g.Dropped, Ungrouped: g.Ungrouped}
+	story := workspace.Story{MinWorks: c.MinWorks, MaxConcepts: c.MaxConcepts, Seed: c.Seed, Remainders: g.Remainders, Dropped: g.Dropped, Ungrouped: g.Ungrouped,
+		IncludeReserved: c.IncludeReserved}
 	for _, r := range rules {
 		story.Rules = append(story.Rules, r.String())
 	}
 	cat := concepts.Catalogue{Name: c.Catalogue, Works: works, Concepts: g.Concepts, Memberships: g.Memberships}
-	frozen, isNew, err := freeze(ws, cat, story)
+	frozen, isNew, err := r.freeze(s, cat, story)
 	if err != nil {
 		return err
 	}
-	book, err := ws.Codebook()
+	book, err := r.book(s)
 	if err != nil {
 		return err
 	}
@@ -126,131 +131,186 @@ func (c *freezeCmd) Run(s *session) error {
 }
 
 // works gives the works to group, with descriptors if a rule looks at them, and the paths of those left out
-// because training is forbidden.
-func (c *freezeCmd) works(s *session, ws *workspace.Workspace, rules []concepts.Rule) (works []concepts.Work, left []string, err error) {
-	for _, r := range rules {
-		if r.By == concepts.ByVisual {
-			if err := describe(s, ws); err != nil {
-				return nil, nil, err
-			}
-			break
-		}
-	}
-	joined, err := ws.Works()
+// because their rights are reserved. Missing and recalled ones are no works to group.
+func (c *freezeCmd) works(s *session, r *records, rules []concepts.Rule) (works []concepts.Work, left []string, err error) {
+	active, err := r.worksIn(s, registry.Active)
 	if err != nil {
-		return nil, nil, inputError{err}
+		return nil, nil, err
+	}
+	held, err := r.worksIn(s, registry.Reserved)
+	if err != nil {
+		return nil, nil, err
 	}
 	left = []string{}
-	for _, w := range joined.Works {
-		if reserved(w) && !c.IncludeReserved {
+	if c.IncludeReserved {
+		active = append(active, held...)
+	} else {
+		for _, w := range held {
 			left = append(left, w.Path)
-			continue
 		}
-		works = append(works, w)
+		sort.Strings(left)
 	}
-	if len(works) == 0 {
+	if len(active) == 0 {
 		return nil, nil, badInput("no works to group (%d reserved from training): run 'filigrane import' first", len(left))
+	}
+	for _, w := range active {
+		works = append(works, w.Work)
+	}
+	for _, rule := range rules {
+		if rule.By == concepts.ByVisual {
+			return works, left, r.describe(s, works)
+		}
 	}
 	return works, left, nil
 }
 
-// describe measures the descriptors that are not known yet and keeps them.
-func describe(s *session, ws *workspace.Workspace) error {
-	records, err := ws.Records()
-	if err != nil {
-		return err
-	}
+// describe adds descriptors to works, measuring and keeping those that are not known yet.
+func (r *records) describe(s *session, works []concepts.Work) error {
 	var todo []int
-	for i, r := range records {
-		if !r.Missing && r.Visual == nil {
-			todo = append(todo, i)
+	at := map[concepts.WorkID]int{}
+	for i, w := range works {
+		at[w.ID] = i
+	}
+	for chunk := range slices.Chunk(works, registry.MostPerPage) {
+		ids := make([]concepts.WorkID, len(chunk))
+		for i, w := range chunk {
+			ids[i] = w.ID
+		}
+		visual, err := r.reg.DescriptorsOf(s.ctx, r.scope, ids)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if works[at[id]].Visual = visual[id]; visual[id] == nil {
+				todo = append(todo, at[id])
+			}
 		}
 	}
 	if len(todo) == 0 {
 		return nil
 	}
+	m, err := r.masters(s)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
 	bar := s.progress("looking at pictures", len(todo))
-	var mu sync.Mutex
-	var failed []error
-	eachOf(s.ctx, s.jobs(), len(todo), func(k int) {
-		r := &records[todo[k]]
-		p, err := raster.DecodeFile(filepath.Join(ws.Root(), filepath.FromSlash(r.Path)), raster.DefaultLimits())
-		if err == nil {
-			r.Visual = concepts.Descriptor(p.Image)
-		} else {
-			mu.Lock()
-			failed = append(failed, err)
-			mu.Unlock()
+	defer bar.done()
+	for chunk := range slices.Chunk(todo, 256) { // what is measured is kept, so that a run that was killed goes on
+		if err := r.measure(s, m, works, chunk, bar); err != nil {
+			return err
 		}
-		bar.add(1)
-	})
-	bar.done()
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
-	if err := ws.SaveRecords(records); err != nil {
-		return err
-	}
-	if len(failed) > 0 {
-		return badInput("%d works cannot be read any more; run 'filigrane import' again: %w", len(failed), failed[0])
 	}
 	return nil
 }
 
-// freeze writes the catalogue as the next version of its name, unless the latest holds the same.
-func freeze(ws *workspace.Workspace, cat concepts.Catalogue, story workspace.Story) (*workspace.Catalogue, bool, error) {
-	cat.Version = 1
-	latest, err := ws.Catalogue(workspace.Ref{Name: cat.Name})
-	if err != nil && workspace.KindOf(err) != workspace.KindUnknown {
+// measure measures the descriptors of some works and keeps them.
+func (r *records) measure(s *session, m *masters, works []concepts.Work, todo []int, bar *progress) error {
+	errs := make([]error, len(todo))
+	eachOf(s.ctx, s.jobs(), len(todo), func(k int) {
+		w := &works[todo[k]]
+		var p *raster.Picture
+		if p, errs[k] = m.picture(s.ctx, *w); errs[k] == nil {
+			w.Visual = concepts.Descriptor(p.Image)
+		}
+		bar.add(1)
+	})
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	visual := map[concepts.WorkID][]float64{}
+	for _, i := range todo {
+		if works[i].Visual != nil {
+			visual[works[i].ID] = works[i].Visual
+		}
+	}
+	if _, err := r.reg.PutDescriptors(s.ctx, r.scope, visual); err != nil {
+		return err
+	}
+	for k, err := range errs {
+		if err != nil {
+			return badInput("work %s cannot be read any more; run 'filigrane import' again: %w", works[todo[k]].Path, err)
+		}
+	}
+	return nil
+}
+
+// freeze keeps a catalogue as the next version of its name, with its story and its numbers in the codebook, unless the
+// latest version holds the same.
+func (r *records) freeze(s *session, cat concepts.Catalogue, story workspace.Story) (*workspace.Catalogue, bool, error) {
+	all, err := r.versions(s)
+	if err != nil {
 		return nil, false, err
 	}
-	if err == nil {
-		cat.Version = latest.Catalogue().Version
+	var latest registry.CatalogueVersion
+	for _, v := range all {
+		if v.Name == cat.Name {
+			latest = v // they come by version
+		}
+	}
+	if latest.Version > 0 {
+		cat.Version = latest.Version
 		same, err := cat.Freeze()
 		if err != nil {
 			return nil, false, inputError{err}
 		}
-		if same.Hash() == latest.Hash() {
-			return latest, false, nil
+		if same.Hash() == latest.Hash {
+			c, err := r.loadCatalogue(s, latest.Ref)
+			return c, false, err
 		}
-		cat.Version++
 	}
+	cat.Version++
 	f, err := cat.Freeze()
 	if err != nil {
 		return nil, false, inputError{err}
 	}
-	book, err := ws.Codebook()
+	text, err := json.Marshal(story)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := number(book, f.Catalogue()); err != nil {
-		return nil, false, inputError{err}
-	}
-	c := &workspace.Catalogue{Frozen: f, Grouping: story}
-	return c, true, ws.AddCatalogue(c, book)
+	now := time.Now()
+	err = r.reg.InTx(s.ctx, func(reg *registry.Registry) error {
+		v, _, err := reg.AddCatalogue(s.ctx, r.scope, f, now)
+		if err != nil {
+			return err
+		}
+		if _, err := reg.PutStory(s.ctx, r.scope, v.Ref, text, now); err != nil {
+			return err
+		}
+		return r.number(s, reg, f.Catalogue())
+	})
+	return &workspace.Catalogue{Frozen: f, Grouping: story}, true, err
 }
 
 // number gives every concept and work of a catalogue a number.
-func number(book *concepts.Codebook, cat concepts.Catalogue) error {
+func (r *records) number(s *session, reg *registry.Registry, cat concepts.Catalogue) error {
 	var ids []concepts.ConceptID
 	for _, c := range cat.Concepts {
 		ids = append(ids, c.ID)
 	}
-	if _, err := book.AssignConcepts(ids...); err != nil {
-		return err
+	if _, err := reg.AssignConcepts(s.ctx, r.scope, mainBook, ids); err != nil {
+		return full(err)
 	}
 	var works []concepts.WorkID
 	for _, w := range cat.Works {
 		works = append(works, w.ID)
 	}
-	_, err := book.AssignWorks(works...)
+	_, err := reg.AssignWorks(s.ctx, r.scope, mainBook, works)
+	return full(err)
+}
+
+// full makes a full codebook the caller's to mend.
+func full(err error) error {
+	if errors.Is(err, concepts.ErrCodebookFull) {
+		return inputError{err}
+	}
 	return err
 }
 
 func (c *freezeCmd) report(s *session, f *workspace.Catalogue, book *concepts.Codebook, isNew bool, left []string) error {
 	h := f.Hash()
 	cat := f.Catalogue()
-	rep := freezeJSON{Catalogue: workspace.Ref{Name: cat.Name, Version: cat.Version}.String(), Hash: hex.EncodeToString(h[:]), New: isNew, Works: len(cat.Works),
+	rep := freezeJSON{Catalogue: refOf(f).String(), Hash: hex.EncodeToString(h[:]), New: isNew, Works: len(cat.Works),
 		Concepts: conceptLines(f, book), Remainders: []remainderLine{}, Dropped: []leftOut{}, Ungrouped: []leftOut{}, Reserved: left,
 		Codebook: codebookLine{book.Concepts(), book.Works()}}
 	for _, r := range f.Grouping.Remainders {
@@ -277,15 +337,16 @@ func conceptLines(f *workspace.Catalogue, book *concepts.Codebook) []conceptLine
 
 // catalogueAndBook opens a catalogue of the workspace with the numbers of its names.
 func (s *session) catalogueAndBook(name string) (*workspace.Catalogue, *concepts.Codebook, error) {
-	ws, err := s.workspace()
+	r, err := s.records()
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := catalogue(ws, name)
+	defer r.Close()
+	f, err := r.catalogue(s, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	book, err := ws.Codebook()
+	book, err := r.book(s)
 	return f, book, err
 }
 
@@ -309,18 +370,6 @@ func (c *listCmd) Run(s *session) error {
 		}
 	}
 	return nil
-}
-
-// catalogue reads the catalogue that a flag names; "" is the latest version of the only one.
-func catalogue(ws *workspace.Workspace, text string) (*workspace.Catalogue, error) {
-	var ref workspace.Ref
-	if text != "" {
-		var err error
-		if ref, err = workspace.ParseRef(text); err != nil {
-			return nil, inputError{err}
-		}
-	}
-	return ws.Catalogue(ref)
 }
 
 // explainCmd is "filigrane concepts explain".
@@ -359,7 +408,7 @@ func (c *explainCmd) Run(s *session) error {
 		Catalogue string          `json:"catalogue"`
 		Concepts  []reason        `json:"concepts"`
 		LeftOut   []reason        `json:"left_out"`
-	}{w.ID, n, w.Path, workspace.Ref{Name: cat.Name, Version: cat.Version}.String(), []reason{}, []reason{}}
+	}{w.ID, n, w.Path, refOf(f).String(), []reason{}, []reason{}}
 	for _, m := range cat.Memberships {
 		if m.Work == w.ID {
 			number, _ := book.ConceptNumber(m.Concept)

@@ -34,19 +34,22 @@ type deliverRunCmd struct {
 	Catalogue string `short:"c" placeholder:"NAME[@V]" help:"The catalogue; default is the latest version of the only one."`
 	Output    string `short:"o" required:"" placeholder:"PLACE" help:"The folder of the delivery, or s3://bucket/prefix: new, empty, or that of an interrupted run."`
 	keyPath
-	Geometry string   `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) native:R (size kept, mark laid out for R), or buckets:R (the nearest of a fixed set of aspect ratios). R is 256 to 4096, with --readable pool 64 to 4096. Default ${default}."`
-	Format   string   `default:"png" help:"png, webp (lossless), jpeg (4:4:4, quality 95) or source. Default ${default}."`
-	Preset   string   `placeholder:"NAME" help:"The strength: gentle (45 dB), standard (42), strong (38). Default standard."`
-	PSNR     *float64 `name:"psnr" placeholder:"DB" help:"The strength in dB, 38 to 55, instead of a preset."`
-	Readable string   `default:"each" placeholder:"RULE" help:"each: every file must be readable by itself, or it is marked more strongly or refused. pool: files of one concept together, for small pictures; each is marked once. Default ${default}."`
-	Shards   string   `default:"tar" placeholder:"FORM" help:"tar: WebDataset shards named by their content. tar.zst: packed too, for a few percent. numbered: shard-000000.tar and so on, as before. Default ${default}."`
-	Captions string   `default:"concepts" placeholder:"KIND" help:"What a sample's .txt holds: the bank's caption with the concepts' names (concepts), or the caption alone (untouched). The .json has both. Default ${default}."`
-	Previous []string `sep:"none" placeholder:"PLACE" help:"Deliver only what is new or has changed since these deliveries, oldest first, and list what is to be removed."`
+	Geometry  string   `default:"square:1024" placeholder:"G" help:"square:R (short side R, centre square: what trainers do) native:R (size kept, mark laid out for R), or buckets:R (the nearest of a fixed set of aspect ratios). R is 256 to 4096, with --readable pool 64 to 4096. Default ${default}."`
+	Format    string   `default:"png" help:"png, webp (lossless), jpeg (4:4:4, quality 95) or source. Default ${default}."`
+	Preset    string   `placeholder:"NAME" help:"The strength: gentle (45 dB), standard (42), strong (38). Default standard."`
+	PSNR      *float64 `name:"psnr" placeholder:"DB" help:"The strength in dB, 38 to 55, instead of a preset."`
+	Readable  string   `default:"each" placeholder:"RULE" help:"each: every file must be readable by itself, or it is marked more strongly or refused. pool: files of one concept together, for small pictures; each is marked once. Default ${default}."`
+	Shards    string   `default:"tar" placeholder:"FORM" help:"tar: WebDataset shards named by their content. tar.zst: packed too, for a few percent. numbered: shard-000000.tar and so on, as before. Default ${default}."`
+	Captions  string   `default:"concepts" placeholder:"KIND" help:"What a sample's .txt holds: the bank's caption with the concepts' names (concepts), or the caption alone (untouched). The .json has both. Default ${default}."`
+	Previous  []string `sep:"none" placeholder:"PLACE" help:"Deliver only what is new or has changed since these deliveries, oldest first, and list what is to be removed."`
+	Increment bool     `help:"The same, since the last finished delivery under the licence and those it goes on from."`
 	rightsFlags
 	termsFlags
 	ShardSize int           `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
 	Wait      time.Duration `placeholder:"TIME" help:"Wait so long, such as 1m, for another run that holds the place. That of a run that was killed in a bucket ends within half a minute."`
 	Force     bool          `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
+
+	story workspace.Story // of the catalogue
 }
 
 // Help explains a delivery.
@@ -54,6 +57,8 @@ func (deliverRunCmd) Help() string {
 	return `Writes shards (WebDataset tar files), croissant.json, index.parquet, index.csv, statistics.html, statistics.json and a signed receipt.json, all for the customer, and manifest.json and codebook.json, which stay with you. Every image is read back and detected before it counts as delivered; one that cannot carry the mark is listed as refused with a reason, and the exit code is 0 as long as one image was delivered. A run that was interrupted goes on where it stopped.
 
 Pictures of 64 to 256 pixels are too small to be readable one by one. With --readable pool each is marked once, at the strength asked for, and in the end up to 256 files of each concept are read together; the manifest says which concepts they name. A concept they do not name is a warning, no failure.
+
+The licence is made in the registry if it is not there, for the purpose, stages, territory and days of the flags ('filigrane licence add' says more); if it is there, the flags that are given must agree with it. A delivery under a licence that has ended or was revoked is refused, and so is one of a catalogue with works that were recalled or reserved since it was frozen.
 
 ` + placeHelp + `
 
@@ -65,6 +70,7 @@ Example: filigrane deliver -c spring -o "s3://acme/2026?endpoint=https://s3.exam
 // deliverJSON is the report of a delivery.
 type deliverJSON struct {
 	Delivery        string             `json:"delivery"`
+	ID              string             `json:"id"` // in the registry
 	Path            mark.Path          `json:"path"`
 	KeyFingerprint  string             `json:"key_fingerprint"`
 	ManifestSHA256  string             `json:"manifest_sha256"`
@@ -83,13 +89,12 @@ func (c *deliverRunCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	ws, release, err := s.locked()
+	r, err := s.records()
 	if err != nil {
 		return err
 	}
-	release = sync.OnceFunc(release)
-	defer release()
-	spec, err := c.spec(s, ws)
+	defer r.Close()
+	spec, err := c.spec(s, r, abs)
 	if err != nil {
 		return err
 	}
@@ -98,39 +103,20 @@ func (c *deliverRunCmd) Run(s *session) error {
 		return placeError(err)
 	}
 	defer st.Close()
-	// The first report comes after the folder was accepted and before the first marked byte: the moment to make
-	// the delivery known to the workspace. The rest of the run, which may take hours, needs no lock.
-	ctx, stop := context.WithCancelCause(s.ctx)
-	defer stop(nil)
-	register := sync.OnceFunc(func() {
-		defer release()
-		known := workspace.Delivery{Path: spec.Path, Profile: spec.ProfileID, Resolution: spec.Geometry.Resolution, Dir: abs}
-		if err := ws.AddDelivery(known); err != nil {
-			stop(err)
-		}
-	})
-	bar := s.progress("delivering", len(spec.Catalogue.Catalogue().Works))
-	var d *delivery.Delivery
-	err = s.untilUnlocked(ctx, c.Wait, abs, func() (err error) {
-		d, err = delivery.Run(ctx, spec, delivery.Folder(os.DirFS(ws.Root())), st, func(done, _, _ int, _ concepts.WorkID) {
-			register()
-			bar.set(done)
-		})
+	b, err := c.book(s, r, spec, st, abs)
+	if err != nil {
 		return err
-	})
-	bar.done()
-	if err == nil {
-		register() // where it was finished already
 	}
-	if cause := context.Cause(ctx); cause != nil && s.ctx.Err() == nil {
-		return cause
-	}
+	d, err := c.make(s, r, spec, st, b)
 	if err != nil {
 		return deliveryError(err)
 	}
-	signed, err := c.papers(s, ws, st, spec)
+	signed, err := c.papers(s, r.ws, st, spec, b.licence)
 	if err != nil {
 		return deliveryError(err)
+	}
+	if err := b.delivered(s, d, signed); err != nil {
+		return err
 	}
 	if n := len(d.Refusals); n > 0 {
 		s.note("warning: %d of %d works were refused; the report says why", n, d.Summary.Works)
@@ -139,8 +125,44 @@ func (c *deliverRunCmd) Run(s *session) error {
 		s.note("%s", unnamed(d))
 	}
 	h := spec.Catalogue.Hash()
-	return s.emit(deliverJSON{Delivery: abs, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
+	return s.emit(deliverJSON{Delivery: abs, ID: b.delivery.ID, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
 		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Receipt: signed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
+}
+
+// make makes the delivery. The first report of its progress comes after the place was accepted and before the first marked
+// byte: the moment to make the delivery known to the registry.
+func (c *deliverRunCmd) make(s *session, r *records, spec delivery.Spec, st store.Store, b *booking) (d *delivery.Delivery, err error) {
+	m, err := r.masters(s)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	ctx, stop := context.WithCancelCause(s.ctx)
+	defer stop(nil)
+	begin := sync.OnceFunc(func() {
+		if err := b.begin(s); err != nil {
+			stop(err)
+		}
+	})
+	bar := s.progress("delivering", len(spec.Catalogue.Catalogue().Works))
+	err = s.untilUnlocked(ctx, c.Wait, b.place, func() (err error) {
+		d, err = delivery.Run(ctx, spec, m.Source, st, func(done, _, _ int, _ concepts.WorkID) {
+			begin()
+			bar.set(done)
+		})
+		return err
+	})
+	bar.done()
+	if err == nil {
+		begin() // where it was finished already
+	}
+	if cause := context.Cause(ctx); cause != nil && s.ctx.Err() == nil {
+		return nil, cause
+	}
+	if err != nil {
+		b.stopped(s, err)
+	}
+	return d, err
 }
 
 // unnamed warns of the concepts that pools of delivered files do not name.
@@ -186,7 +208,7 @@ func (c *deliverRunCmd) strength() (mark.Preset, error) {
 }
 
 // spec turns flags and workspace into what package delivery wants.
-func (c *deliverRunCmd) spec(s *session, ws *workspace.Workspace) (spec delivery.Spec, err error) {
+func (c *deliverRunCmd) spec(s *session, r *records, place string) (spec delivery.Spec, err error) {
 	spec = delivery.Spec{ProfileID: mark.Profile1().ID, ImagesPerShard: c.ShardSize, Workers: s.jobs(), CodeVersion: versionText(), Force: c.Force}
 	if spec.Geometry, err = delivery.ParseGeometry(c.Geometry); err != nil {
 		return spec, inputError{err}
@@ -209,24 +231,22 @@ func (c *deliverRunCmd) spec(s *session, ws *workspace.Workspace) (spec delivery
 	if c.ShardSize < 1 || c.ShardSize > delivery.MaxImagesPerShard {
 		return spec, badInput("--shard-size %d: choose 1 to %d", c.ShardSize, delivery.MaxImagesPerShard)
 	}
-	cat, err := catalogue(ws, c.Catalogue)
+	cat, err := r.catalogue(s, c.Catalogue)
 	if err != nil {
 		return spec, err
 	}
-	spec.Catalogue = cat.Frozen
-	if spec.Previous, err = c.previous(s); err != nil {
+	spec.Catalogue, c.story = cat.Frozen, cat.Grouping
+	if err := c.history(s, r, &spec, place); err != nil {
 		return spec, err
 	}
-	if spec.Codebook, err = ws.Codebook(); err != nil {
+	if spec.Codebook, err = r.book(s); err != nil {
 		return spec, err
 	}
-	key, err := s.embeddingKey(ws)
+	key, err := s.embeddingKey(r.ws)
 	if err != nil {
 		return spec, err
 	}
-	content := cat.Catalogue()
-	spec.Path, err = c.path(ws.Bank(), workspace.Ref{Name: content.Name, Version: content.Version}.String())
-	if err != nil {
+	if spec.Path, err = c.path(r.ws.Bank(), refOf(cat).String()); err != nil {
 		return spec, err
 	}
 	if c.Licence == noLicence {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"image"
 	"io"
@@ -59,7 +58,7 @@ func (c *demoCmd) Run(s *session) error {
 	if err := c.prepare(s, folder, out); err != nil {
 		return err
 	}
-	in, d, closeStore, err := c.input(s.ctx, folder, out)
+	in, d, closeStore, err := c.input(s, folder, out)
 	if err != nil {
 		return err
 	}
@@ -155,7 +154,7 @@ func (c *demoCmd) prepare(s *session, folder, out string) error {
 }
 
 // input opens the delivery for measuring.
-func (c *demoCmd) input(ctx context.Context, folder, out string) (demo.Input, *delivery.Delivery, func(), error) {
+func (c *demoCmd) input(s *session, folder, out string) (demo.Input, *delivery.Delivery, func(), error) {
 	fail := func(err error) (demo.Input, *delivery.Delivery, func(), error) { return demo.Input{}, nil, nil, err }
 	ws, err := workspace.Open(folder)
 	if err != nil {
@@ -169,7 +168,7 @@ func (c *demoCmd) input(ctx context.Context, folder, out string) (demo.Input, *d
 	if err != nil {
 		return fail(err)
 	}
-	d, err := delivery.Open(ctx, st)
+	d, err := delivery.Open(s.ctx, st)
 	if err != nil {
 		return fail(err)
 	}
@@ -177,20 +176,20 @@ func (c *demoCmd) input(ctx context.Context, folder, out string) (demo.Input, *d
 	if err != nil {
 		return fail(err)
 	}
-	ref, err := workspace.ParseRef("demo")
+	own := *s
+	own.Registry = "" // the demonstration's is in its workspace
+	r, err := own.recordsOf(ws)
 	if err != nil {
 		return fail(err)
 	}
-	if ref, err = ws.Resolve(ref); err != nil {
-		return fail(err)
-	}
-	cat, err := ws.Catalogue(ref)
+	defer r.Close()
+	cat, err := r.catalogue(s, "demo")
 	if err != nil {
 		return fail(err)
 	}
 	in := demo.Input{Keys: master.Delivery(d.Parameters.Path).Keys(), Profile: profile, Resolution: d.Parameters.Geometry.Resolution,
 		PresetDB: d.Parameters.PresetDB, NullTests: c.NullTests, Seed: c.Seed, Names: conceptNames(d)}
-	err = delivery.EachImage(ctx, st, d.Manifest, func(img *delivery.Image, file []byte) error {
+	err = delivery.EachImage(s.ctx, st, d.Manifest, func(img *delivery.Image, file []byte) error {
 		w, ok := cat.Frozen.Work(img.Work)
 		if !ok {
 			return fmt.Errorf("the delivery holds work %s, which the catalogue does not", img.Work)

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/detect"
 	"github.com/filigrane/filigrane/embed"
 	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/signal"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
@@ -46,7 +49,7 @@ func (k keyPath) path(bank, catalogue string) (mark.Path, error) {
 
 // embedCmd is "filigrane embed".
 type embedCmd struct {
-	Hosts []string `arg:"" optional:"" name:"host" help:"Pictures, folders or patterns to mark."`
+	Hosts []string `arg:"" optional:"" name:"host" help:"Pictures, folders or patterns to mark; or works of the catalogue by ID or path, whose masters are then read."`
 	Input []string `short:"i" sep:"none" placeholder:"FILE" help:"The same as HOST."`
 
 	Output  string   `short:"o" required:"" placeholder:"OUT" help:"The file to write, or a folder for several. Its ending chooses the format of a single file."`
@@ -118,7 +121,9 @@ type embedder struct {
 	books  *mark.Books
 	reader *detect.Reader
 	inputs []input
-	isDir  bool // OUT is a folder
+	hosts  map[string]concepts.Work // inputs that are works, read from a bucket of masters
+	bucket *masters                 // nil unless there are some
+	isDir  bool                     // OUT is a folder
 	taken  map[string]string
 
 	targets turns
@@ -129,6 +134,9 @@ func (c *embedCmd) Run(s *session) error {
 	e, err := c.prepare(s)
 	if err != nil {
 		return err
+	}
+	if e.bucket != nil {
+		defer e.bucket.Close()
 	}
 	return e.each()
 }
@@ -181,7 +189,7 @@ func (e *embedder) report(in input, m marked, failed *int) error {
 
 // prepare checks all flags, and keeps the key's path in the workspace before the first mark is made.
 func (c *embedCmd) prepare(s *session) (*embedder, error) {
-	e := &embedder{session: s, cmd: c, taken: map[string]string{}}
+	e := &embedder{session: s, cmd: c, taken: map[string]string{}, hosts: map[string]concepts.Work{}}
 	var err error
 	if e.inputs, err = inputs(append(slices.Clone(c.Input), c.Hosts...)); err != nil {
 		return nil, err
@@ -198,47 +206,88 @@ func (c *embedCmd) prepare(s *session) (*embedder, error) {
 		return nil, badInput("-o %s is a file, but there are several inputs; name a folder", c.Output)
 	}
 	e.targets = newTurns(len(e.inputs))
-	ws, release, err := s.locked()
+	r, err := s.records()
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	key, err := s.embeddingKey(ws)
+	defer r.Close()
+	key, err := s.embeddingKey(r.ws)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.names(ws); err != nil {
+	if err := e.names(r); err != nil {
+		return nil, err
+	}
+	if err := e.works(r); err != nil {
 		return nil, err
 	}
 	p := mark.Profile1()
 	ks := key.Delivery(e.path).Keys()
 	e.books = mark.NewBooks(p, ks)
 	e.reader = detect.NewReader(p, ks, detect.Options{Resolution: c.Resolution, Scales: []float64{}})
-	return e, ws.AddDelivery(workspace.Delivery{Path: e.path, Profile: p.ID, Resolution: c.Resolution})
+	_, err = r.reg.AddMarking(s.ctx, r.scope, registry.Marking{Path: e.path, Profile: p.ID, Resolution: c.Resolution}, time.Now())
+	return e, err
 }
 
 // noCatalogue stands in the key's path where a workspace has no catalogue.
 const noCatalogue = "none@1"
 
 // names finds the catalogue, the codebook and the key's path.
-func (e *embedder) names(ws *workspace.Workspace) (err error) {
-	if e.book, err = ws.Codebook(); err != nil {
+func (e *embedder) names(r *records) (err error) {
+	if e.book, err = r.book(e.session); err != nil {
 		return err
 	}
 	name := noCatalogue
-	refs, err := ws.Catalogues()
+	all, err := r.versions(e.session)
 	if err != nil {
 		return err
 	}
-	if e.cmd.Catalogue != "" || len(refs) > 0 {
-		if e.cat, err = catalogue(ws, e.cmd.Catalogue); err != nil {
+	if e.cmd.Catalogue != "" || len(all) > 0 {
+		if e.cat, err = r.catalogue(e.session, e.cmd.Catalogue); err != nil {
 			return err
 		}
-		c := e.cat.Catalogue()
-		name = workspace.Ref{Name: c.Name, Version: c.Version}.String()
+		name = refOf(e.cat).String()
 	}
-	e.path, err = e.cmd.path(ws.Bank(), name)
+	e.path, err = e.cmd.path(r.ws.Bank(), name)
 	return err
+}
+
+// works finds inputs that are no files but works of the catalogue. Their masters are read where they lie.
+func (e *embedder) works(r *records) error {
+	if e.cat == nil {
+		return nil
+	}
+	var m *masters
+	for i := range e.inputs {
+		in := &e.inputs[i]
+		if in.path == "-" || exists(in.path) {
+			continue
+		}
+		w, err := findWork(e.cat.Frozen, new(concepts.Codebook), in.path) // a number is no name of a picture
+		if err != nil {
+			continue // reading it will say that it is not there
+		}
+		if m == nil {
+			if m, err = r.masters(e.session); err != nil {
+				return err
+			}
+		}
+		in.rel = path.Base(w.Path)
+		if m.folder != "" {
+			in.path = filepath.Join(m.folder, filepath.FromSlash(w.Path))
+			continue
+		}
+		in.path, e.hosts[w.Path], e.bucket = w.Path, w, m
+	}
+	return nil
+}
+
+// host reads an input.
+func (e *embedder) host(in input) ([]byte, error) {
+	if w, ok := e.hosts[in.path]; ok {
+		return e.bucket.read(e.ctx, w)
+	}
+	return e.read(in)
 }
 
 // one marks one picture.
@@ -250,7 +299,7 @@ func (e *embedder) one(i int) (m marked) {
 
 func (e *embedder) mark(i int, note *string) (*embedJSON, error) {
 	in := e.inputs[i]
-	data, err := e.read(in)
+	data, err := e.host(in)
 	if err != nil {
 		return nil, err
 	}

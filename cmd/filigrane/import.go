@@ -1,18 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/workspace"
 )
 
@@ -77,20 +81,25 @@ func (c *importCmd) Run(s *session) error {
 	if c.saveEvery == 0 {
 		c.saveEvery = 30 * time.Second
 	}
-	ws, release, err := s.locked()
+	r, err := s.records()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	release, err := r.ws.Lock("filigrane " + s.verb)
 	if err != nil {
 		return err
 	}
 	defer release()
-	dir, root, err := c.place(ws)
+	dir, root, err := c.place(s, r)
 	if err != nil {
 		return err
 	}
-	old, err := ws.Records()
+	old, err := c.known(s, r)
 	if err != nil {
 		return err
 	}
-	w := &walker{root: root, own: ownPaths(ws)}
+	w := &walker{root: root, own: ownPaths(s, r)}
 	if c.CSV != "" {
 		w.own[realPath(c.CSV)] = true // a table among the pictures is no refusal
 	}
@@ -106,19 +115,121 @@ func (c *importCmd) Run(s *session) error {
 		if err != nil {
 			return badInput("--csv: %w", err)
 		}
-		if err := ws.SaveTable(text); err != nil {
+		if _, err := concepts.ReadMetadataCSV(bytes.NewReader(text)); err != nil {
 			return badInput("--csv %s: %w", c.CSV, err)
+		}
+		if _, err := r.reg.SetBankTable(s.ctx, r.scope, text, time.Now()); err != nil {
+			return err
 		}
 	}
 	m := newMerger(old, w.below(dir), c.Checksum)
-	if err := c.readAll(s, ws, root, w.files, m); err != nil {
+	if err := c.readAll(s, r, root, w.files, m); err != nil {
 		return err
 	}
-	return c.finish(s, ws, root, m)
+	return c.finish(s, r, root, m)
+}
+
+// known gives the works of the registry as records.
+func (c *importCmd) known(s *session, r *records) (old []workspace.Record, err error) {
+	err = each(func(p registry.Page) (registry.List[registry.Work], error) {
+		return r.reg.Works(s.ctx, r.scope, registry.WorkQuery{}, p)
+	}, func(w registry.Work) error {
+		old = append(old, workspace.Record{ID: w.ID, Path: w.Path, SHA256: w.SHA256, Bytes: w.Bytes, Width: w.Width, Height: w.Height, Format: w.Format, Title: w.Title,
+			Creator: w.Creator, Keywords: w.Keywords, RightsHolder: w.RightsHolder, Columns: w.Columns, Missing: w.State == registry.Missing})
+		return nil
+	})
+	slices.SortStableFunc(old, func(a, b workspace.Record) int { // of several at one path the one that is there counts
+		return cmp.Compare(btoi(b.Missing), btoi(a.Missing))
+	})
+	return old, err
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// save keeps records in the registry, joined with the table, and gives the joined works.
+func (c *importCmd) save(s *session, r *records, root string, list []workspace.Record) (joined concepts.Joined, err error) {
+	now := time.Now()
+	if _, err := r.reg.SetMasters(s.ctx, r.scope, root, now); err != nil {
+		return joined, err
+	}
+	bytesOf, missing := map[concepts.WorkID]int64{}, map[concepts.WorkID]bool{}
+	for _, rec := range list {
+		if rec.Missing {
+			missing[rec.ID] = true
+			continue
+		}
+		bytesOf[rec.ID] = rec.Bytes
+		joined.Works = append(joined.Works, rec.Work())
+	}
+	if table, has, err := c.table(s, r); err != nil {
+		return joined, err
+	} else if has {
+		if joined, err = concepts.Join(joined.Works, table); err != nil {
+			return joined, inputError{err}
+		}
+	}
+	for chunk := range slices.Chunk(joined.Works, registry.MostPerPage) {
+		var works []registry.Work
+		for _, w := range chunk {
+			works = append(works, registry.Work{Work: w, Bytes: bytesOf[w.ID]})
+		}
+		if _, err := r.reg.PutWorks(s.ctx, r.scope, works, now); err != nil {
+			return joined, err
+		}
+	}
+	return joined, c.states(s, r, joined.Works, missing, now)
+}
+
+// states sets the states of works, but not of recalled ones.
+func (c *importCmd) states(s *session, r *records, there []concepts.Work, missing map[concepts.WorkID]bool, now time.Time) error {
+	want := map[concepts.WorkID]registry.WorkState{}
+	for id := range missing {
+		want[id] = registry.Missing
+	}
+	for _, w := range there {
+		if want[w.ID] = registry.Active; reserved(w) {
+			want[w.ID] = registry.Reserved
+		}
+	}
+	ids := map[registry.WorkState][]concepts.WorkID{}
+	err := each(func(p registry.Page) (registry.List[registry.Work], error) {
+		return r.reg.Works(s.ctx, r.scope, registry.WorkQuery{}, p)
+	}, func(w registry.Work) error {
+		state, found := want[w.ID]
+		if !found {
+			state = registry.Missing
+		}
+		if w.State != registry.Recalled && w.State != state {
+			ids[state] = append(ids[state], w.ID)
+		}
+		return nil
+	})
+	for state, list := range ids {
+		for chunk := range slices.Chunk(list, registry.MostPerPage) {
+			if err == nil {
+				_, err = r.reg.SetWorkState(s.ctx, r.scope, chunk, state, now)
+			}
+		}
+	}
+	return err
+}
+
+// table gives the bank's table, and whether there is one.
+func (c *importCmd) table(s *session, r *records) (m concepts.Metadata, has bool, err error) {
+	text, has, err := r.reg.BankTable(s.ctx, r.scope)
+	if err == nil && has {
+		m, err = concepts.ReadMetadataCSV(bytes.NewReader(text))
+	}
+	return m, has, err
 }
 
 // place gives the folder to walk and the root it belongs to, both absolute and without links.
-func (c *importCmd) place(ws *workspace.Workspace) (dir, root string, err error) {
+func (c *importCmd) place(s *session, r *records) (dir, root string, err error) {
 	abs, err := filepath.Abs(c.Dir)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(abs)
@@ -129,7 +240,9 @@ func (c *importCmd) place(ws *workspace.Workspace) (dir, root string, err error)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return "", "", badInput("%s is not a folder; name the folder that holds the masters", c.Dir)
 	}
-	root = ws.Root()
+	if root, err = r.reg.Masters(s.ctx, r.scope); err != nil {
+		return "", "", err
+	}
 	if root == "" || c.MoveRoot {
 		root = dir
 	}
@@ -140,15 +253,15 @@ func (c *importCmd) place(ws *workspace.Workspace) (dir, root string, err error)
 }
 
 // ownPaths lists what below a folder of masters is not a master: the workspace's own files and deliveries.
-func ownPaths(ws *workspace.Workspace) map[string]bool {
+func ownPaths(s *session, r *records) map[string]bool {
 	own := map[string]bool{}
 	for _, name := range workspace.OwnNames() {
-		own[filepath.Join(realPath(ws.Dir()), name)] = true
+		own[filepath.Join(realPath(r.ws.Dir()), name)] = true
 	}
-	if ds, err := ws.Deliveries(); err == nil {
-		for _, d := range ds {
-			if d.Dir != "" && !inBucket(d.Dir) {
-				own[realPath(d.Dir)] = true
+	if ms, err := r.markings(s); err == nil {
+		for _, m := range ms {
+			if m.Place != "" && !inBucket(m.Place) {
+				own[realPath(m.Place)] = true
 			}
 		}
 	}
@@ -167,22 +280,20 @@ func realPath(p string) string {
 }
 
 // readAll reads what is new or changed, several files at once, and saves what is known every now and then.
-func (c *importCmd) readAll(s *session, ws *workspace.Workspace, root string, files []found, m *merger) error {
+func (c *importCmd) readAll(s *session, r *records, root string, files []found, m *merger) error {
 	todo := m.todo(files)
 	bar := s.progress("reading pictures", len(todo))
 	defer bar.done()
 	saved := time.Now()
-	err := inOrder(s.ctx, s.jobs(), len(todo), func(i int) result { return readWork(todo[i]) }, func(_ int, r result) error {
+	err := inOrder(s.ctx, s.jobs(), len(todo), func(i int) result { return readWork(todo[i]) }, func(_ int, read result) error {
 		bar.add(1)
-		m.take(r)
+		m.take(read)
 		if time.Since(saved) < c.saveEvery {
 			return nil
 		}
 		saved = time.Now()
-		if err := ws.SetRoot(root); err != nil {
-			return err
-		}
-		return ws.SaveRecords(m.records(false))
+		_, err := c.save(s, r, root, m.records(false))
+		return err
 	})
 	if err == nil {
 		err = s.ctx.Err()
@@ -191,7 +302,7 @@ func (c *importCmd) readAll(s *session, ws *workspace.Workspace, root string, fi
 }
 
 // finish saves, joins the table and prints the report.
-func (c *importCmd) finish(s *session, ws *workspace.Workspace, root string, m *merger) error {
+func (c *importCmd) finish(s *session, reg *records, root string, m *merger) error {
 	records := m.records(true)
 	c.refusals = append(c.refusals, m.refusals...)
 	sort.Slice(c.refusals, func(i, k int) bool { return c.refusals[i].File < c.refusals[k].File })
@@ -208,17 +319,11 @@ func (c *importCmd) finish(s *session, ws *workspace.Workspace, root string, m *
 		}
 		return badInput("no usable picture in %s; nothing was changed; the refusals say why", c.Dir)
 	}
-	if err := ws.SetRoot(root); err != nil {
-		return err
-	}
-	if err := ws.SaveRecords(records); err != nil {
-		return err
-	}
-	joined, err := ws.Works()
+	joined, err := c.save(s, reg, root, records)
 	if err != nil {
 		return err
 	}
-	table, has, err := ws.Table()
+	table, has, err := c.table(s, reg)
 	if err != nil {
 		return err
 	}

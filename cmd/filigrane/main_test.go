@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,10 @@ import (
 	"time"
 
 	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/registry/pgtest"
 	"github.com/filigrane/filigrane/internal/workspace"
+	"github.com/filigrane/filigrane/mark"
 )
 
 const photos = "../../testdata/photos"
@@ -31,7 +35,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	pgtest.Main(m)
 }
 
 // shell runs the program in one workspace and remembers everything it printed.
@@ -128,6 +132,28 @@ func put(t *testing.T, name string, data []byte) {
 }
 
 var few = []string{"mountains/picos-trail.jpg", "mountains/sunrise-ridge.jpg", "sky/kite.jpg", "sky/storm-road.jpg"}
+
+// openRecords opens the registry of a shell's workspace.
+func openRecords(t *testing.T, sh *shell) *records {
+	t.Helper()
+	s := &session{ctx: t.Context(), stderr: newConsole(io.Discard), env: func(string) (string, bool) { return "", false }, globals: globals{Workspace: sh.env["FILIGRANE_WORKSPACE"], Registry: sh.env["FILIGRANE_REGISTRY"]}}
+	r, err := s.records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// sums hashes what a registry holds.
+func sums(t *testing.T, sh *shell) map[string]registry.Sum {
+	t.Helper()
+	sums, err := openRecords(t, sh).reg.Sums(t.Context(), registry.Scope{Role: registry.Operator})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sums
+}
 
 // bank makes a workspace with a catalogue of a few photographs.
 func bank(t *testing.T) (sh *shell, masters string) {
@@ -322,7 +348,10 @@ func TestAwkward(t *testing.T) {
 		}
 	}
 	sh.must(0, "concepts", "--by", "folder", "--catalogue", "c") // files at the root have no folder: see the report
-	put(t, filepath.Join(sh.env["FILIGRANE_WORKSPACE"], "deliveries.json"), []byte(`{"format":"filigrane deliveries v1","deliveries":[{"path":{"bank":"B","catalogue":"c@1","licence":"l","purpose":"p","epoch":1},"profile":1,"resolution":1024}]}`))
+	r := openRecords(t, sh)
+	if _, err := r.reg.AddMarking(t.Context(), r.scope, registry.Marking{Path: mark.Path{Bank: "B", Catalogue: "c@1", Licence: "l", Purpose: "p", Epoch: 1}, Profile: 1, Resolution: 1024}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	lines := parseAll[detection](t, sh.must(2, "detect", "../../testdata/awkward").out)
 	for _, d := range lines {
 		name := filepath.Base(d.File)
@@ -353,14 +382,14 @@ func TestReimport(t *testing.T) {
 	if r := count(); r.Added != 4 || r.Works != 4 {
 		t.Errorf("first: %+v", r)
 	}
-	before := read(t, filepath.Join(sh.env["FILIGRANE_WORKSPACE"], "works.jsonl"))
+	before := sums(t, sh)
 	for _, args := range [][]string{nil, {"--checksum"}} {
 		if r := count(args...); r.Unchanged != 4 || r.Added+r.Changed+r.Moved+len(r.Missing) > 0 {
 			t.Errorf("again %v: %+v", args, r)
 		}
 	}
-	if !bytes.Equal(before, read(t, filepath.Join(sh.env["FILIGRANE_WORKSPACE"], "works.jsonl"))) {
-		t.Error("importing the same again changed works.jsonl")
+	if after := sums(t, sh); !maps.Equal(before, after) {
+		t.Errorf("importing the same again changed the registry: %v, then %v", before, after)
 	}
 	join := func(name string) string { return filepath.Join(dir, name) }
 	must := func(err error) {
@@ -508,10 +537,12 @@ func TestDelivery(t *testing.T) {
 	}
 	sh.must(2, append(deliver, "--epoch", "2")...)
 	sh.must(2, "deliver", "-c", "spring", "-o", masters, "--licence", "acme")
-	if ws, err := workspace.Open(sh.env["FILIGRANE_WORKSPACE"]); err != nil {
-		t.Error(err)
-	} else if ds, err := ws.Deliveries(); err != nil || len(ds) != 1 {
-		t.Errorf("refused deliveries are kept: %v %v", ds, err)
+	r := openRecords(t, sh)
+	if ms, err := r.reg.Markings(t.Context(), r.scope, registry.Page{}); err != nil || len(ms.Items) != 1 {
+		t.Errorf("refused deliveries are kept: %v %v", ms, err)
+	}
+	if lines := parseAll[deliveryLine](t, sh.must(0, "deliveries", "list").out); len(lines) != 1 || lines[0].State != "delivered" || lines[0].ID != rep.ID {
+		t.Errorf("%+v", lines)
 	}
 	sh.must(0, "deliver", "verify", out)
 	sh.must(0, "deliver", "verify", out, "--hashes-only")
@@ -630,7 +661,7 @@ func TestUsage(t *testing.T) {
 	if o := sh.must(0); !strings.Contains(o.out, "Usage: filigrane") {
 		t.Error(o.out)
 	}
-	for _, verb := range []string{"init", "import", "concepts", "concepts freeze", "deliver", "deliver verify", "embed", "detect", "royalty split", "keys", "keys fingerprint"} {
+	for _, verb := range []string{"licence", "licence add", "licence revoke", "deliveries", "deliveries adopt", "recall", "status", "backup", "restore", "tenants", "tenants add", "init", "import", "concepts", "concepts freeze", "deliver", "deliver verify", "embed", "detect", "royalty split", "keys", "keys fingerprint"} {
 		if o := sh.must(0, append(strings.Fields(verb), "--help")...); !strings.Contains(o.out, "Example") {
 			t.Errorf("%s --help has no example", verb)
 		}
@@ -709,9 +740,7 @@ func TestDamagedWorkspace(t *testing.T) {
 		args []string
 	}{
 		{"filigrane.json", []string{"concepts", "list"}},
-		{"works.jsonl", []string{"import", masters}},
-		{"codebook", []string{"concepts", "list"}},
-		{"catalogues/spring@1.json", []string{"concepts", "list"}},
+		{"registry.db", []string{"concepts", "list"}},
 		{"master.key", []string{"keys", "fingerprint"}},
 	} {
 		name := filepath.Join(ws, c.file)
@@ -724,7 +753,7 @@ func TestDamagedWorkspace(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := sh.run(c.args...)
-			if c.file == "works.jsonl" && o.code == 0 { // a text in a line: nothing can tell
+			if c.file == "registry.db" && o.code == 0 && len(damaged) == len(text) { // a text of a work: nothing can tell
 				continue
 			}
 			if o.code != 2 || !strings.Contains(o.err, filepath.Base(c.file)) || !strings.Contains(o.err, "backup") {
@@ -736,6 +765,13 @@ func TestDamagedWorkspace(t *testing.T) {
 		}
 	}
 	sh.must(0, "import", masters)
+	r := openRecords(t, sh)
+	if _, err := r.reg.SQL().Exec("UPDATE catalogue_works SET body = CAST(replace(CAST(body AS TEXT), 'mountains', 'fountains') AS BLOB)"); err != nil {
+		t.Fatal(err)
+	}
+	if o := sh.must(2, "concepts", "list"); !strings.Contains(o.err, "spring@1") || !strings.Contains(o.err, "no longer has the hash") || !strings.Contains(o.err, "backup") {
+		t.Error(o.err)
+	}
 }
 
 func FuzzParseSettings(f *testing.F) {

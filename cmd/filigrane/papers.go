@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/delivery/papers"
 	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/workspace"
 )
@@ -25,12 +28,13 @@ type rightsFlags struct {
 
 // termsFlags are what the papers of a delivery say of its licence.
 type termsFlags struct {
-	LicenceURL string `name:"licence-url" placeholder:"URL" help:"Where the licence is found. Default urn:filigrane:licence: and its ID."`
-	Recipient  string `placeholder:"NAME" help:"Whom the licence is given to."`
-	Territory  string `placeholder:"TEXT" help:"Where the licence holds."`
-	From       string `placeholder:"DATE" help:"First day of the licence, as 2026-12-31."`
-	Until      string `placeholder:"DATE" help:"Last day of the licence."`
-	Date       string `placeholder:"DATE" help:"Day of the delivery, in its papers. Default today."`
+	LicenceURL string   `name:"licence-url" placeholder:"URL" help:"Where the licence is found. Default urn:filigrane:licence: and its ID."`
+	Recipient  string   `placeholder:"NAME" help:"Whom the licence is given to."`
+	Territory  string   `placeholder:"LIST" help:"Where the licence holds: ISO 3166 codes with commas between, or world. Default of a new licence: world."`
+	Stage      []string `sep:"none" placeholder:"WORD" help:"A stage of training the licence allows, such as pre-training, fine-tuning or rag; repeatable. Default of a new licence: pre-training and fine-tuning."`
+	From       string   `placeholder:"DATE" help:"First day of the licence, as 2026-12-31. Default of a new licence: today."`
+	Until      string   `placeholder:"DATE" help:"Last day of the licence. Default of a new licence: none."`
+	Date       string   `placeholder:"DATE" help:"Day of the delivery, in its papers. Default today."`
 }
 
 // forms sets how shards, captions and rights are written.
@@ -107,7 +111,7 @@ func (s *session) manifestOf(where string) (*delivery.Manifest, error) {
 }
 
 // days reads the dates among the flags; the day of the delivery is the zero time where it is not given.
-func (c *deliverRunCmd) days() (days struct{ from, until, date time.Time }, err error) {
+func (c *termsFlags) days() (days struct{ from, until, date time.Time }, err error) {
 	for _, f := range []struct {
 		name, text string
 		to         *time.Time
@@ -129,7 +133,7 @@ func (c *deliverRunCmd) days() (days struct{ from, until, date time.Time }, err 
 const maxReceipt = 1 << 30
 
 // papers writes what accompanies a finished delivery, unless it is there, and says which key signed it.
-func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Store, spec delivery.Spec) (string, error) {
+func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Store, spec delivery.Spec, licence registry.Licence) (string, error) {
 	master, err := s.embeddingKey(ws)
 	if err != nil {
 		return "", err
@@ -154,10 +158,16 @@ func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Sto
 	if !days.until.IsZero() {
 		days.until = days.until.AddDate(0, 0, 1) // the end is the first moment without a licence
 	}
+	if days.until.IsZero() && !licence.End.Equal(noEnd) {
+		days.from, days.until = licence.Start, licence.End
+	}
 	p := spec.Path
 	t := papers.Terms{Name: fmt.Sprintf("%s, %s", p.Catalogue, p.Licence), URL: "urn:filigrane:delivery:" + spec.KeyFingerprint,
 		Description: fmt.Sprintf("Pictures of %s, catalogue %s, marked for attribution under licence %s, for %s.", p.Bank, p.Catalogue, p.Licence, p.Purpose),
-		Creator:     p.Bank, LicenceURL: c.LicenceURL, Published: days.date, Recipient: c.Recipient, Territory: c.Territory, Start: days.from, End: days.until}
+		Creator:     p.Bank, LicenceURL: c.LicenceURL, Published: days.date, Recipient: cmp.Or(c.Recipient, licence.Party), Territory: c.Territory, Start: days.from, End: days.until}
+	if t.Territory == "" && !slices.Equal(licence.Territory, anywhere) {
+		t.Territory = strings.Join(licence.Territory, ", ")
+	}
 	if t.LicenceURL == "" {
 		t.LicenceURL = "urn:filigrane:licence:" + p.Licence
 	}

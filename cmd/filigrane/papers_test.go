@@ -17,7 +17,7 @@ func TestDeliveryInBuckets(t *testing.T) {
 	out, dir := filepath.Join(t.TempDir(), "delivery"), t.TempDir()
 	deliver := []string{"deliver", "-c", "spring", "-o", out, "--licence", "acme", "--geometry", "buckets:512", "--format", "webp",
 		"--data-mining", "DMI-PROHIBITED-AIMLTRAINING", "--training", "constrained", "--statement", "https://bank.example/licence",
-		"--recipient", "Acme", "--from", "2026-12-01", "--until", "2027-11-30", "--date", "2026-11-23"}
+		"--recipient", "Acme", "--from", "2026-12-01", "--until", "2999-11-30", "--date", "2026-11-23"}
 	rep := one[deliverJSON](t, sh.must(0, deliver...).out)
 	v := one[map[string]any](t, sh.must(0, "deliver", "verify", out).out)
 	if v["signed"] != true || v["papers"].(float64) < 5 {

@@ -120,11 +120,12 @@ func (c *splitCmd) Run(s *session) error {
 	if err != nil {
 		return inputError{err}
 	}
-	ws, err := s.workspace()
+	r, err := s.records()
 	if err != nil {
 		return err
 	}
-	cat, err := catalogue(ws, c.Catalogue)
+	defer r.Close()
+	cat, err := r.catalogue(s, c.Catalogue)
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,6 @@ func (c *splitCmd) Run(s *session) error {
 	if c.Compare {
 		rules = royalty.Rules()
 	}
-	content := cat.Catalogue()
 	for _, rule := range rules {
 		in.Rule = rule
 		d, err := royalty.Distribute(in)
@@ -156,7 +156,7 @@ func (c *splitCmd) Run(s *session) error {
 			return err
 		}
 		out := splitReport(d, table, sum)
-		out.Catalogue, out.Copies = workspace.Ref{Name: content.Name, Version: content.Version}.String(), sample.copies
+		out.Catalogue, out.Copies = refOf(cat).String(), sample.copies
 		if err := s.emit(out); err != nil {
 			return err
 		}

@@ -8,15 +8,31 @@ import (
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/detect"
+	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/iscc"
 	"github.com/filigrane/filigrane/mark"
 )
 
+// marking is one path of the key hierarchy under which marks were made, and what is needed to read them.
+type marking struct {
+	Path       mark.Path
+	Profile    int
+	Resolution int
+	Dir        string // the delivery's folder or address; "" for single pictures marked without one
+}
+
+// markings lists where marks were made, in the order it was first done.
+func (r *records) markings(s *session) ([]registry.Marking, error) {
+	return collect(func(p registry.Page) (registry.List[registry.Marking], error) {
+		return r.reg.Markings(s.ctx, r.scope, p)
+	})
+}
+
 // scope is one delivery that detection looks for.
 type scope struct {
-	workspace.Delivery
+	marking
 	geometry delivery.Geometry // of a delivery whose manifest was read
 	names    names
 	readers  *detect.Readers // a delivery in buckets has several
@@ -68,7 +84,7 @@ func (d *detector) open() error {
 	if len(d.cmd.Delivery) > 0 {
 		err = d.named()
 	} else {
-		err = d.known(ws)
+		err = d.known()
 	}
 	if err != nil {
 		return err
@@ -85,13 +101,13 @@ func (d *detector) open() error {
 
 // named takes the deliveries of --delivery.
 func (d *detector) named() error {
-	seen := map[workspace.Delivery]bool{}
+	seen := map[marking]bool{}
 	for _, folder := range d.cmd.Delivery {
 		sc, err := d.fromPlace(folder, d.existing)
 		if err != nil {
 			return badInput("--delivery %s: %w", folder, err)
 		}
-		key := sc.Delivery
+		key := sc.marking
 		key.Dir = ""
 		if !seen[key] {
 			d.scopes = append(d.scopes, sc)
@@ -102,18 +118,24 @@ func (d *detector) named() error {
 }
 
 // known takes every delivery of the workspace. Those under one path, read by one reader, are one.
-func (d *detector) known(ws *workspace.Workspace) error {
-	all, err := ws.Deliveries()
+func (d *detector) known() error {
+	r, err := d.records()
 	if err != nil {
 		return err
 	}
-	seen := map[workspace.Delivery]*scope{}
-	for _, known := range all {
+	defer r.Close()
+	all, err := r.markings(d.session)
+	if err != nil {
+		return err
+	}
+	seen := map[marking]*scope{}
+	for _, m := range all {
+		known := marking{m.Path, m.Profile, m.Resolution, m.Place}
 		key := known
 		key.Dir = ""
 		sc := seen[key]
 		if sc == nil {
-			sc = &scope{Delivery: known}
+			sc = &scope{marking: known}
 			d.scopes, seen[key] = append(d.scopes, sc), sc
 		}
 		if sc.Dir == "" {
@@ -132,7 +154,7 @@ func (d *detector) known(ws *workspace.Workspace) error {
 				d.note("%s: %s; names come from the workspace", sc.Dir, oneLine(err))
 			}
 		}
-		if err := sc.fromCatalogue(ws); err != nil {
+		if err := sc.fromCatalogue(d.session, r); err != nil {
 			return err
 		}
 	}
@@ -158,7 +180,7 @@ func (d *detector) fromPlace(where string, open func(context.Context, string) (p
 		return nil, err
 	}
 	p := del.Parameters
-	sc := &scope{Delivery: workspace.Delivery{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}, geometry: p.Geometry}
+	sc := &scope{marking: marking{Path: p.Path, Profile: p.Profile, Resolution: p.Geometry.Resolution, Dir: abs}, geometry: p.Geometry}
 	sc.names = names{concepts: map[int]named{}, works: map[int]workName{}, codes: new(iscc.Index)}
 	for _, c := range del.Codebook.Concepts {
 		sc.names.concepts[c.Number] = named{c.Number, string(c.ID), c.Name}
@@ -177,8 +199,8 @@ func (d *detector) fromPlace(where string, open func(context.Context, string) (p
 }
 
 // fromCatalogue takes names from the workspace, for pictures that were marked without a delivery.
-func (sc *scope) fromCatalogue(ws *workspace.Workspace) error {
-	book, err := ws.Codebook()
+func (sc *scope) fromCatalogue(s *session, r *records) error {
+	book, err := r.book(s)
 	if err != nil {
 		return err
 	}
@@ -195,14 +217,14 @@ func (sc *scope) fromCatalogue(ws *workspace.Workspace) error {
 	if err != nil || sc.Path.Catalogue == noCatalogue {
 		return nil
 	}
-	cat, err := ws.Catalogue(ref)
-	if workspace.KindOf(err) == workspace.KindUnknown {
+	cat, err := r.reg.LoadCatalogue(s.ctx, r.scope, registry.Ref{Name: ref.Name, Version: ref.Version})
+	if errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	sc.fill(cat.Frozen, book)
+	sc.fill(cat, book)
 	return nil
 }
 

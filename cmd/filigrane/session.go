@@ -53,7 +53,7 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
 		return exitInternal
-	case errors.Is(err, errTold), errors.As(err, &in), errors.As(err, &reg), errors.As(err, &pic), errors.As(err, &path):
+	case errors.Is(err, errTold), registryError(err), errors.As(err, &in), errors.As(err, &reg), errors.As(err, &pic), errors.As(err, &path):
 		return exitInput
 	}
 	return exitInternal
@@ -99,21 +99,8 @@ func (s *session) note(format string, args ...any) {
 	}
 }
 
-// workspace opens the workspace for reading.
+// workspace opens the workspace, without its registry.
 func (s *session) workspace() (*workspace.Workspace, error) { return workspace.Find(s.Workspace) }
-
-// locked opens the workspace for writing.
-func (s *session) locked() (*workspace.Workspace, func(), error) {
-	r, err := s.workspace()
-	if err != nil {
-		return nil, nil, err
-	}
-	release, err := r.Lock("filigrane " + s.verb)
-	if err != nil {
-		return nil, nil, err
-	}
-	return r, release, nil
-}
 
 // jobs is how many pictures are worked on at once.
 func (s *session) jobs() int {

@@ -23,13 +23,11 @@ import (
 // tables, the index of words, the schema's version) is not the registry's to back up or is made again.
 var allTables = []*table{tenantsTable, worksTable, partiesTable, partyIDsTable, sharesTable, conceptsTable, membershipsTable, cataloguesTable,
 	versionsTable, catalogueWorksTable, catalogueConceptsTable, catalogueMembersTable, codebookTable, licencesTable, deliveriesTable, stepsTable,
-	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable}
+	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable,
+	documentsTable, descriptorsTable, markingsTable}
 
-// dumpFormat names the form of a dump, schemaVersion the last migration whose tables it knows.
-const (
-	dumpFormat    = "filigrane registry dump v1"
-	schemaVersion = 3
-)
+// dumpFormat names the form of a dump.
+const dumpFormat = "filigrane registry dump v1"
 
 // A dump is a tar file: head.json, then for each table TABLE/000000.jsonl and so on, a row a line as a JSON array in the
 // order of the table's key, and sums.json at the end. Bytes are in base64. Both databases write the same bytes for the

@@ -111,8 +111,9 @@ func TestDamagedDumps(t *testing.T) {
 	for what, damaged := range map[string][]byte{
 		"nothing": nil, "half": dump.Bytes()[:dump.Len()/2], "no sums": drop("sums.json"), "no head": drop("head.json"), "a table is gone": drop("works/"),
 		"a title":  replace("works/", "Lac de w2", "Lac de w3"),
-		"a number": replace("items/", "42.25", "42.5"), "another format": replace("head.json", "v1", "v2"), "a newer schema": replace("head.json", `"schema":3`, `"schema":4`),
-		"a line": replace("works/", "\n", "\n[1]\n"), "a table of its own": rewrite(func(name string, data []byte) []byte {
+		"a number": replace("items/", "42.25", "42.5"), "another format": replace("head.json", "v1", "v2"),
+		"a newer schema": replace("head.json", fmt.Sprintf(`"schema":%d`, schemaVersion), fmt.Sprintf(`"schema":%d`, schemaVersion+1)),
+		"a line":         replace("works/", "\n", "\n[1]\n"), "a table of its own": rewrite(func(name string, data []byte) []byte {
 			if name == "sums.json" {
 				return append(data, []byte("\n\n\n")...)[:len(data)/2]
 			}
@@ -232,7 +233,7 @@ func TestOpen(t *testing.T) {
 			}))
 			_, err := Open(ctx, place)
 			wants(t, err, ErrNewer)
-			if !strings.Contains(err.Error(), "version 99, this program knows 3") {
+			if !strings.Contains(err.Error(), fmt.Sprintf("version 99, this program knows %d", schemaVersion)) {
 				t.Error(err)
 			}
 		})

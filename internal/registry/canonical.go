@@ -2,7 +2,6 @@ package registry
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -99,7 +98,7 @@ type parser struct {
 	err  error
 }
 
-var errCanonical = errors.New("registry: a catalogue's row is damaged: restore the database from a backup")
+var errCanonical = fmt.Errorf("%w: a catalogue's row cannot be read; restore it from a backup", ErrDamaged)
 
 func (p *parser) text() string {
 	colon := 0

@@ -267,7 +267,7 @@ func (r *Registry) CheckCatalogue(ctx context.Context, s Scope, ref Ref) error {
 			err = errors.New("its content no longer has the hash " + hex.EncodeToString(v.Hash[:]))
 		}
 		if err != nil {
-			return fmt.Errorf("registry: catalogue %v: %w; restore the database from a backup", ref, err)
+			return fmt.Errorf("%w: catalogue %v: %w; restore it from a backup", ErrDamaged, ref, err)
 		}
 		return nil
 	})
@@ -310,7 +310,7 @@ func (r *Registry) LoadCatalogue(ctx context.Context, s Scope, ref Ref) (*concep
 		err = errors.New("its content no longer has the hash it was frozen with")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("registry: catalogue %v: %w; restore the database from a backup", ref, err)
+		return nil, fmt.Errorf("%w: catalogue %v: %w; restore it from a backup", ErrDamaged, ref, err)
 	}
 	return frozen, nil
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 )
 
 // querier runs statements with $1, $2, ... for arguments, which both databases understand.
@@ -25,11 +28,25 @@ type rows interface {
 	Close()
 }
 
+// corrupt tells SQLite's word for a file that is none of its own, in part or in whole.
+func corrupt(err error) bool {
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && (lite.Code()&0xff == lib.SQLITE_CORRUPT || lite.Code()&0xff == lib.SQLITE_NOTADB)
+}
+
+// failed names the registry in an error of its database.
+func failed(err error) error {
+	if corrupt(err) {
+		return fmt.Errorf("%w: %w; restore it from a backup", ErrDamaged, err)
+	}
+	return fmt.Errorf("registry: %w", err)
+}
+
 // each calls f for every row of an answer, and closes it.
 func each(ctx context.Context, q querier, text string, args []any, f func(rows) error) error {
 	answer, err := q.query(ctx, text, args...)
 	if err != nil {
-		return fmt.Errorf("registry: %w", err)
+		return failed(err)
 	}
 	defer answer.Close()
 	for answer.Next() {
@@ -38,7 +55,7 @@ func each(ctx context.Context, q querier, text string, args []any, f func(rows) 
 		}
 	}
 	if err := answer.Err(); err != nil {
-		return fmt.Errorf("registry: %w", err)
+		return failed(err)
 	}
 	return nil
 }

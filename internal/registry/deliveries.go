@@ -34,9 +34,11 @@ var moves = map[DeliveryState][]DeliveryState{
 // Delivery is a marked set under one licence.
 type Delivery struct {
 	ID string
-	// Grantor is the tenant that delivers and Catalogue what the licence binds: filled in on reading.
-	Grantor   string
-	Licence   string
+	// Grantor is the tenant that delivers: filled in on reading.
+	Grantor string
+	Licence string
+	// Catalogue is what is delivered: of the name that the licence binds, of its version or a later one, so that
+	// increments come under one licence. The zero Ref is what the licence binds.
 	Catalogue Ref
 	// Spec says how it is made: a JSON document of package delivery's, kept as it is given; never changes.
 	Spec json.RawMessage
@@ -56,21 +58,22 @@ type DeliveryStep struct {
 }
 
 var (
-	deliveriesTable = &table{name: "deliveries", cols: columns("n i, tenant i, licence i, licensee i, added i, changed i, id t, state t, why t, spec t, result t"),
-		order: []string{"n"}, fixed: []string{"tenant"}, key: []string{"id"}, lookup: "id", compare: []string{"licence", "spec"},
+	deliveriesTable = &table{name: "deliveries", cols: columns("n i, tenant i, licence i, licensee i, added i, changed i, id t, state t, why t, spec t, result t, version i"),
+		order: []string{"n"}, fixed: []string{"tenant"}, key: []string{"id"}, lookup: "id", compare: []string{"licence", "version", "spec"},
 		keep: []string{"n", "added", "changed", "state", "why", "result", "licensee"}}
 	stepsTable = &table{name: "delivery_steps", cols: columns("delivery i, step i, at i, state t, why t"), order: []string{"delivery", "step"}}
 )
 
 // Names of other tables are looked up row by row: a planner that is asked to join may read the other table whole.
 const deliveryQuery = "SELECT d.n, d.id, (SELECT id FROM tenants WHERE n = d.tenant), (SELECT id FROM licences WHERE n = d.licence)," +
-	" (SELECT catalogue FROM licences WHERE n = d.licence), (SELECT version FROM licences WHERE n = d.licence)," +
+	" (SELECT catalogue FROM licences WHERE n = d.licence), d.version," +
 	" d.spec, d.state, d.why, d.result, d.added, d.changed FROM deliveries d"
 
 var (
 	deliveryByID       = lookup("delivery by id", deliveryQuery+" WHERE d.tenant = $1 AND d.id = $2", int64(1), "d000100")
 	deliveriesByID     = paged("deliveries by id", "s", deliveryQuery+" WHERE d.tenant = $1 AND d.id > $2 ORDER BY d.id", int64(1))
 	deliveriesInState  = paged("deliveries in a state", "i", deliveryQuery+" WHERE d.tenant = $1 AND d.state = $2 AND d.n > $3 ORDER BY d.n", int64(1), string(Running))
+	deliveriesUnder    = paged("deliveries under a licence", "i", deliveryQuery+" WHERE d.licence = $1 AND d.n > $2 ORDER BY d.n", int64(100))
 	deliveriesReceived = paged("deliveries received", "i", deliveryQuery+" WHERE d.licensee = $1 AND d.n > $2 ORDER BY d.n", int64(3))
 	deliveryReceived   = lookup("delivery received by id", deliveryQuery+" WHERE d.licensee = $1 AND d.tenant = (SELECT n FROM tenants WHERE id = $2) AND d.id = $3", int64(3), "bank-a", "d000100")
 	deliverySteps      = paged("steps of a delivery", "i", "SELECT step, at, state, why FROM delivery_steps WHERE delivery = $1 AND step > $2 ORDER BY step", int64(100))
@@ -93,7 +96,8 @@ func scanDelivery(r rows) (d numberedDelivery, err error) {
 	return d, err
 }
 
-// AddDelivery plans a delivery under a licence of the tenant that holds at the moment. The same again changes nothing,
+// AddDelivery plans a delivery under a licence of the tenant that has not ended (it may be ready before the first day), of a
+// version of the catalogue that the licence covers. The same again changes nothing,
 // whatever has become of it meanwhile; another under the id of one is ErrConflict.
 func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now time.Time) (c Changes, err error) {
 	if err := checkID("delivery", d.ID); err != nil {
@@ -107,13 +111,17 @@ func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now tim
 		if err != nil {
 			return err
 		}
+		version, err := coveredVersion(ctx, t, tenant, l, d)
+		if err != nil {
+			return err
+		}
 		var licensee int64
 		if l.Licensee != "" {
 			if licensee, err = r.tenant(ctx, t, l.Licensee); err != nil {
 				return err
 			}
 		}
-		row := []any{int64(0), tenant, l.n, licensee, micros(now), micros(now), d.ID, string(Planned), "", string(d.Spec), ""}
+		row := []any{int64(0), tenant, l.n, licensee, micros(now), micros(now), d.ID, string(Planned), "", string(d.Spec), "", int64(version)}
 		if c, err = t.put(ctx, deliveriesTable, [][]any{row}); err != nil {
 			return err
 		}
@@ -123,8 +131,8 @@ func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now tim
 		if c.Added == 0 {
 			return nil
 		}
-		if now.Before(l.Start) || !now.Before(l.End) || !l.Revoked.IsZero() && !now.Before(l.Revoked) {
-			return fmt.Errorf("%w: licence %s holds from %v to %v (revoked: %v) and not now", ErrState, l.ID, l.Start, l.End, !l.Revoked.IsZero())
+		if !now.Before(l.End) || !l.Revoked.IsZero() && !now.Before(l.Revoked) {
+			return fmt.Errorf("%w: licence %s ended on %v (revoked: %v); nothing more is delivered under it", ErrState, l.ID, l.End, !l.Revoked.IsZero())
 		}
 		return t.insert(ctx, stepsTable, [][]any{{row[0], int64(1), micros(now), string(Planned), ""}})
 	})
@@ -132,6 +140,18 @@ func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now tim
 		c = Changes{}
 	}
 	return c, err
+}
+
+// coveredVersion gives the version of the catalogue that a delivery is of, if its licence covers it.
+func coveredVersion(ctx context.Context, q querier, tenant int64, l numberedLicence, d Delivery) (int, error) {
+	if d.Catalogue == (Ref{}) {
+		return l.Catalogue.Version, nil
+	}
+	if d.Catalogue.Name != l.Catalogue.Name || d.Catalogue.Version < l.Catalogue.Version {
+		return 0, fmt.Errorf("%w: delivery %s is of catalogue %v, licence %s covers %v and later versions of it", ErrConflict, d.ID, d.Catalogue, l.ID, l.Catalogue)
+	}
+	_, err := catalogueVersion(ctx, q, tenant, d.Catalogue)
+	return d.Catalogue.Version, err
 }
 
 func checkJSON(what string, text json.RawMessage) error {
@@ -230,6 +250,22 @@ func (r *Registry) Deliveries(ctx context.Context, s Scope, state DeliveryState,
 				return d.Delivery, []any{d.n}, err
 			}
 			return d.Delivery, []any{d.ID}, err
+		})
+		return err
+	})
+	return l, err
+}
+
+// DeliveriesUnder lists the deliveries under a licence that the tenant has given, in the order in which they came.
+func (r *Registry) DeliveriesUnder(ctx context.Context, s Scope, licenceID string, p Page) (l List[Delivery], err error) {
+	err = r.read(ctx, s, "DeliveriesUnder", func(q querier, tenant int64) error {
+		found, err := licence(ctx, q, tenant, licenceID)
+		if err != nil {
+			return err
+		}
+		l, err = list(ctx, q, deliveriesUnder, []any{found.n}, p, func(r rows) (Delivery, []any, error) {
+			d, err := scanDelivery(r)
+			return d.Delivery, []any{d.n}, err
 		})
 		return err
 	})

@@ -73,7 +73,7 @@ func wide(t testing.TB, r *Registry, n int) {
 		return []any{num(i), bank(i), num(i % 500), int64(1), int64(0), int64(1), int64(0), int64(0), numbered6("l", i/2), "", "p", `["a"]`, `["b"]`, "cat", ""}
 	})
 	fill(deliveriesTable, n, func(i int) []any {
-		return []any{num(i), bank(i), num(i), num(i % 500), int64(0), int64(0), numbered6("d", i/2), []string{"delivered", "running"}[i%100/98], "", "{}", ""}
+		return []any{num(i), bank(i), num(i), num(i % 500), int64(0), int64(0), numbered6("d", i/2), []string{"delivered", "running"}[i%100/98], "", "{}", "", int64(1)}
 	})
 	fill(stepsTable, n, func(i int) []any { return []any{num(i / 4), int64(i%4 + 1), int64(0), "running", ""} })
 	fill(itemsTable, n, func(i int) []any {
@@ -86,6 +86,13 @@ func wide(t testing.TB, r *Registry, n int) {
 	fill(todosTable, n, func(i int) []any { return []any{bank(i), int64(0), w(i), []string{"creator", "date"}[i/2%2], ""} })
 	fill(removalsTable, n, func(i int) []any {
 		return []any{num(i), bank(i), num(i % 4), int64(0), h(i), numbered6("w", i/4), "", ""}
+	})
+	fill(documentsTable, n, func(i int) []any {
+		return []any{bank(i), int64(i / 2 % 2), int64(0), "story", numbered6("cat", i/4) + "@1", h(i), []byte("x")}
+	})
+	fill(descriptorsTable, n, func(i int) []any { return []any{bank(i), w(i), []byte("x")} })
+	fill(markingsTable, n, func(i int) []any {
+		return []any{num(i), bank(i), int64(0), int64(1), int64(1), int64(1024), h(i), "b", "c", "l", "p", ""}
 	})
 	analyse(t, r)
 }

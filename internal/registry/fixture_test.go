@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/registry/pgtest"
+	"github.com/filigrane/filigrane/mark"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -159,6 +161,24 @@ func stocked(t testing.TB, r *Registry, s Scope) {
 	do(r.PutReservations(ctx, s, []Reservation{{Work: "w3", Protocol: "tdmrep", Raw: []byte(`{"tdm-reservation":1}`), URL: "https://bank.example/x", Found: noon}}))
 	do(r.PutTodos(ctx, s, workIDs("w3"), []Todo{{Work: "w3", Field: "creator", Why: "nobody can be paid"}}, noon))
 	do(r.Recall(ctx, s, workIDs("w1"), "consent withdrawn", noon.Add(time.Hour)))
+	do(r.SetMasters(ctx, s, "/masters of the bank", noon))
+	do(r.ClaimKey(ctx, s, "57282719c47b4ba1", noon))
+	do(r.SetBankTable(ctx, s, []byte("file,title\nx.jpg,\"X\"\n"), noon))
+	do(r.PutStory(ctx, s, Ref{"spring", 1}, json.RawMessage(`{"rules":["folder"]}`), noon))
+	do(r.AddMarking(ctx, s, markingOf("l1"), noon))
+	do(r.PutDescriptors(ctx, s, map[concepts.WorkID][]float64{"w1": descriptor(1)}))
+}
+
+func markingOf(licence string) Marking {
+	return Marking{Path: mark.Path{Bank: "Bank A", Catalogue: "spring@1", Licence: licence, Purpose: "training", Epoch: 1}, Profile: 1, Resolution: 512, Place: "/deliveries/d1"}
+}
+
+// descriptor makes numbers that no rounding keeps.
+func descriptor(seed float64) (v []float64) {
+	for i := range concepts.DescriptorLen {
+		v = append(v, math.Sqrt(seed+float64(i))/3)
+	}
+	return v
 }
 
 func licenceOf(id string) Licence {

@@ -116,6 +116,7 @@ var calls = map[string]func(r *Registry, s Scope) (any, error){
 	},
 	"Delivery":           func(r *Registry, s Scope) (any, error) { return r.Delivery(ctx, s, "d1") },
 	"Deliveries":         func(r *Registry, s Scope) (any, error) { return r.Deliveries(ctx, s, Running, Page{}) },
+	"DeliveriesUnder":    func(r *Registry, s Scope) (any, error) { return r.DeliveriesUnder(ctx, s, "l1", Page{}) },
 	"DeliverySteps":      func(r *Registry, s Scope) (any, error) { return r.DeliverySteps(ctx, s, "d1", Page{}) },
 	"ReceivedDeliveries": func(r *Registry, s Scope) (any, error) { return r.ReceivedDeliveries(ctx, s, Page{}) },
 	"PutItems":           func(r *Registry, s Scope) (any, error) { return r.PutItems(ctx, s, "d1", []Item{itemOf("w3")}) },
@@ -141,7 +142,29 @@ var calls = map[string]func(r *Registry, s Scope) (any, error){
 	"Todos":            func(r *Registry, s Scope) (any, error) { return r.Todos(ctx, s, "", Page{}) },
 	"TodosOf":          func(r *Registry, s Scope) (any, error) { return r.TodosOf(ctx, s, workIDs("w3")) },
 	"Removals":         func(r *Registry, s Scope) (any, error) { return r.Removals(ctx, s, Page{}) },
+	"RemovalsOf":       func(r *Registry, s Scope) (any, error) { return r.RemovalsOf(ctx, s, "d1", Page{}) },
 	"ReceivedRemovals": func(r *Registry, s Scope) (any, error) { return r.ReceivedRemovals(ctx, s, "bank-a", "d1", Page{}) },
+
+	"Masters":        func(r *Registry, s Scope) (any, error) { return r.Masters(ctx, s) },
+	"SetMasters":     func(r *Registry, s Scope) (any, error) { return r.SetMasters(ctx, s, "/eve", noon) },
+	"KeyFingerprint": func(r *Registry, s Scope) (any, error) { return r.KeyFingerprint(ctx, s) },
+	"ClaimKey":       func(r *Registry, s Scope) (any, error) { return r.ClaimKey(ctx, s, "0123456789abcdef", noon) },
+	"BankTable": func(r *Registry, s Scope) (any, error) {
+		data, found, err := r.BankTable(ctx, s)
+		return fmt.Sprintf("%s %v", data, found), err
+	},
+	"SetBankTable": func(r *Registry, s Scope) (any, error) { return r.SetBankTable(ctx, s, []byte("eve"), noon) },
+	"Story":        func(r *Registry, s Scope) (any, error) { return r.Story(ctx, s, Ref{"spring", 1}) },
+	"PutStory": func(r *Registry, s Scope) (any, error) {
+		return r.PutStory(ctx, s, Ref{"spring", 1}, json.RawMessage(`{"by":"eve"}`), noon)
+	},
+	"AddMarking": func(r *Registry, s Scope) (any, error) { return r.AddMarking(ctx, s, markingOf("l1"), noon) },
+	"Markings":   func(r *Registry, s Scope) (any, error) { return r.Markings(ctx, s, Page{}) },
+	"PutDescriptors": func(r *Registry, s Scope) (any, error) {
+		return r.PutDescriptors(ctx, s, map[concepts.WorkID][]float64{"w2": make([]float64, concepts.DescriptorLen)})
+	},
+	"Counts":        func(r *Registry, s Scope) (any, error) { return r.Counts(ctx, s) },
+	"DescriptorsOf": func(r *Registry, s Scope) (any, error) { return r.DescriptorsOf(ctx, s, workIDs("w1", "w2")) },
 }
 
 // scopeless are the methods that need no scope, for they show and change no rows by themselves.
@@ -220,7 +243,8 @@ func receivedFrom(r *Registry, bank string) (text string) {
 }
 
 var writing = []string{"AddTenant", "PutWorks", "SetWorkState", "Recall", "PutParties", "PutShares", "PutConcepts", "PutMemberships", "FreezeCatalogue", "AddCatalogue",
-	"AssignConcepts", "AssignWorks", "PutLicence", "RevokeLicence", "AddDelivery", "MoveDelivery", "PutItems", "PutRefusals", "DropRefusals", "PutReservations", "PutTodos"}
+	"AssignConcepts", "AssignWorks", "PutLicence", "RevokeLicence", "AddDelivery", "MoveDelivery", "PutItems", "PutRefusals", "DropRefusals", "PutReservations", "PutTodos",
+	"SetMasters", "ClaimKey", "SetBankTable", "PutStory", "AddMarking", "PutDescriptors"}
 
 // TestIsolation makes every call under every role and for every kind of wrong tenant, with the ids of bank-a's rows, on
 // a database where bank-a has them and on one where it has nothing. Who is not bank-a, or its licensee, must not be able

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -21,6 +22,22 @@ var migrations embed.FS
 
 // versionTable is where goose remembers what was done; "goose_db_version" may belong to somebody else.
 const versionTable = "registry_version"
+
+// schemaVersion is the last migration: that of the last file, since those of Go are among the first.
+var schemaVersion = func() int {
+	files, err := fs.Glob(migrations, "migrations/[0-9]*.sql")
+	if err != nil || len(files) == 0 {
+		panic(fmt.Sprint("registry: no migrations: ", err))
+	}
+	var n int
+	if _, err := fmt.Sscanf(path.Base(files[len(files)-1]), "%d_", &n); err != nil {
+		panic("registry: " + err.Error())
+	}
+	return n
+}()
+
+// SchemaVersion is the version of the schema that this program knows, and an open database has.
+func SchemaVersion() int { return schemaVersion }
 
 // schema gives the migrations, forwards only: 1 prepares what one database lacks, 2 is the schema of both, 3 the
 // index of words, which each has in its own way. Later ones are SQL files of both.
@@ -86,6 +103,9 @@ func (r *Registry) migrate(ctx context.Context) error {
 		return fmt.Errorf("%w: its schema has version %d, this program knows %d; use the newer program, or restore a backup made before it ran", ErrNewer, is, ours)
 	case err == nil && is == ours:
 		return nil // another process was faster
+	}
+	if err := errors.Join(upErr, err); corrupt(err) {
+		return fmt.Errorf("%w: %s: %w; restore it from a backup", ErrDamaged, r.path, err)
 	}
 	return fmt.Errorf("registry: bringing the schema up to date: %w", errors.Join(upErr, err))
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // Busy is how long a writer on SQLite waits for another one before it gives up.
@@ -101,6 +100,9 @@ func (r *Registry) openFile(path string) error {
 	r.writer = open(1, "&_txlock=immediate")
 	if err := r.writer.Ping(); err != nil {
 		r.writer.Close()
+		if corrupt(err) {
+			return fmt.Errorf("%w: %s: %w; restore it from a backup", ErrDamaged, path, err)
+		}
 		return fmt.Errorf("registry: %s cannot be opened as a database: %w; its folder must exist and be writable", path, err)
 	}
 	r.reader = open(max(4, runtime.GOMAXPROCS(0)), "&_pragma=query_only(1)")

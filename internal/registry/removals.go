@@ -87,6 +87,22 @@ func (r *Registry) Removals(ctx context.Context, s Scope, p Page) (l List[Remova
 	return l, err
 }
 
+// RemovalsOf lists, by work, what has to be removed of one delivery of the tenant.
+func (r *Registry) RemovalsOf(ctx context.Context, s Scope, id string, p Page) (l List[Removal], err error) {
+	err = r.read(ctx, s, "RemovalsOf", func(q querier, tenant int64) error {
+		d, err := delivery(ctx, q, tenant, id)
+		if err != nil {
+			return err
+		}
+		l, err = list(ctx, q, removalsOf, []any{d.n}, p, func(r rows) (Removal, []any, error) {
+			_, m, err := scanRemoval(r)
+			return m, []any{string(m.Work)}, err
+		})
+		return err
+	})
+	return l, err
+}
+
 // ReceivedRemovals lists, by work, what the tenant has to remove of a delivery that another made for it.
 func (r *Registry) ReceivedRemovals(ctx context.Context, s Scope, grantor, id string, p Page) (l List[Removal], err error) {
 	err = r.read(ctx, s, "ReceivedRemovals", func(q querier, tenant int64) error {

@@ -15,6 +15,7 @@ var (
 	ErrForbidden = errors.New("registry: not allowed to this role")  //
 	ErrConflict  = errors.New("registry: there is something else")   // content that may not change came back different
 	ErrState     = errors.New("registry: not possible in its state") // of a delivery
+	ErrDamaged   = errors.New("registry: the database is damaged")   // or was changed by others
 )
 
 // Role says what somebody is to a tenant, or a tenant to others.
@@ -69,14 +70,17 @@ var matrix = map[string][]Role{
 
 	"PutLicence": bank, "RevokeLicence": bank, "Licence": experts, "Licences": experts, "ReceivedLicences": provider,
 
-	"AddDelivery": bank, "MoveDelivery": bank, "Delivery": experts, "Deliveries": experts, "DeliverySteps": experts, "ReceivedDeliveries": provider,
+	"AddDelivery": bank, "MoveDelivery": bank, "Delivery": experts, "Deliveries": experts, "DeliveriesUnder": experts, "DeliverySteps": experts, "ReceivedDeliveries": provider,
 	"PutItems": bank, "Items": experts, "ItemsOf": experts, "RefusedItems": experts, "ItemsByShard": experts, "DeliveriesOfWork": experts, "CountItems": experts,
 	"ReceivedItems": provider,
 
 	"PutRefusals": holders, "DropRefusals": holders, "Refusals": readers,
 	"PutReservations": holders, "Reservations": readers, "ReservationsOf": readers,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
-	"Removals": experts, "ReceivedRemovals": provider,
+	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
+
+	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,
+	"PutStory": bank, "Story": experts, "AddMarking": bank, "Markings": experts, "PutDescriptors": holders, "DescriptorsOf": holders, "Counts": holders,
 }
 
 // MayCall tells whether a role may make a call, by the name of the method.

@@ -143,7 +143,7 @@ func fromJSON[T any](text string) (list []T, err error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
-		return nil, fmt.Errorf("registry: a list in the database is damaged: %w; restore it from a backup", err)
+		return nil, fmt.Errorf("%w: a list cannot be read: %w; restore it from a backup", ErrDamaged, err)
 	}
 	return list, nil
 }

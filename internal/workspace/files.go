@@ -74,7 +74,7 @@ func (r *Workspace) Lock(command string) (release func(), err error) {
 		release()
 		return nil, err
 	}
-	for _, dir := range []string{r.dir, r.path(catalogueDir)} {
+	for _, dir := range []string{r.dir, r.oldPath(catalogueDir)} {
 		stale, _ := filepath.Glob(filepath.Join(dir, tempPrefix+"*"))
 		for _, name := range stale {
 			os.Remove(name)

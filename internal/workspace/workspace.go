@@ -1,35 +1,29 @@
-// Package workspace keeps what a bank's installation knows: works, catalogues, the codebook, deliveries and
-// the sealed master key.
+// Package workspace keeps what makes a folder of a machine a bank's: which bank it is, where its registry is, and the
+// sealed master key. Works, catalogues, the codebook and deliveries are in package registry.
 //
-// It is a directory, for one bank and one machine; internal/registry is the database of many.
-//
-//	filigrane.json           bank, fingerprint of the master key, where the masters lie
+//	filigrane.json           bank, fingerprint of the master key, tenant and address of the registry
 //	master.key               the master key, mode 0600, sealed where a passphrase is in use; may be kept elsewhere
-//	works.jsonl              one line per work as found in its file, after a header line with their number
-//	metadata.csv             the bank's own table, as given last
-//	catalogues/NAME@V.json   frozen catalogues with the story of their grouping; never rewritten
-//	codebook                 concept and work numbers, the text form of concepts.Codebook; only ever extended
-//	deliveries.json          the paths under which marks were made, so that detection knows what to look for
-//	lock                     held by the one process that writes
+//	registry.db              the registry, with -wal and -shm, unless it is a database elsewhere
+//	before-registry/         files of an older workspace, after their content went into the registry
+//	lock                     held by a process that changes any of this but registry.db
 //
 // # Contract
 //
 // Durability: every write goes to a temporary file that is synced, renamed over the old one and followed by a
 // sync of the directory. A process killed at any moment leaves the old or the new content of each file, never
-// half of one; [Workspace.Lock] sweeps up temporary files of the dead. Where two files change together the
-// order is: codebook before the catalogue that uses its numbers, delivery before the first marked byte. So a
-// crash in between leaves numbers that nothing uses, or a delivery without files; both are harmless.
+// half of one; [Workspace.Lock] sweeps up temporary files of the dead. A workspace of before the registry is taken over
+// in an order that may be cut off anywhere and begun again: the registry first, then the files go aside, then
+// filigrane.json.
 //
 // Concurrency: any number of readers, at any time, without a lock, each file consistent in itself. Writers
 // hold the lock from reading what they change until it is written; a second writer is refused with
-// [KindLocked] and the name of the first. The lock dies with its process.
+// [KindLocked] and the name of the first. The lock dies with its process. The registry has its own rules.
 //
 // May run twice: every write, given the same content, leaves the same bytes.
 //
-// Trust: whoever can write here can regroup works, hide them and make detection look in vain, but cannot
-// read the master key when it is sealed, and cannot forge evidence: hashes are in the log and whatever proves
-// something can be derived again without this directory. Whoever can read master.key unsealed can forge and
-// erase every mark of the bank.
+// Trust: whoever can write here can point the program at another registry, but cannot read the master key when it is
+// sealed, and the registry refuses another key. Whoever can read master.key unsealed can forge and erase every mark of
+// the bank. No password of a database is ever written here.
 //
 // Every error that is about the content of a workspace is an [*Error] that says what to do.
 package workspace
@@ -105,20 +99,16 @@ func corrupt(path string, err error) error {
 
 // Names of the files of a workspace.
 const (
-	configFile     = "filigrane.json"
-	keyFile        = "master.key"
-	worksFile      = "works.jsonl"
-	tableFile      = "metadata.csv"
-	codebookFile   = "codebook"
-	deliveriesFile = "deliveries.json"
-	catalogueDir   = "catalogues"
-	lockFile       = "lock"
+	configFile   = "filigrane.json"
+	keyFile      = "master.key"
+	lockFile     = "lock"
+	registryFile = "registry.db"
 )
 
 // OwnNames lists the names that belong to a workspace in its directory, so that an import of the same
 // directory leaves them alone.
 func OwnNames() []string {
-	return []string{configFile, keyFile, worksFile, tableFile, codebookFile, deliveriesFile, catalogueDir, lockFile}
+	return append([]string{configFile, keyFile, lockFile, registryFile, registryFile + "-wal", registryFile + "-shm", asideDir}, oldNames...)
 }
 
 // Config is the content of filigrane.json.
@@ -128,12 +118,18 @@ type Config struct {
 	Bank string `json:"bank"`
 	// KeyFingerprint is mark.Key.Fingerprint of the master key; public.
 	KeyFingerprint string `json:"key_fingerprint"`
-	// Root is the absolute path of the directory that holds the masters; "" before the first import.
+	// Tenant is the bank's id in the registry; "" in a workspace of before the registry.
+	Tenant string `json:"tenant,omitempty"`
+	// Registry is the address of the registry, without a password; "" for the workspace's own file.
+	Registry string `json:"registry,omitempty"`
+	// Root is where the masters were, in a workspace of before the registry.
 	Root string `json:"root,omitempty"`
 }
 
+// Formats of filigrane.json. That of before the registry is read, to be taken over, and never written.
 const (
-	configFormat = "filigrane workspace v1"
+	configFormat = "filigrane workspace v2"
+	oldFormat    = "filigrane workspace v1"
 	formatPrefix = "filigrane workspace v"
 )
 
@@ -149,7 +145,7 @@ func ParseConfig(text []byte) (Config, error) {
 		}
 		return Config{}, err
 	}
-	if c.Format != configFormat {
+	if c.Format != configFormat && c.Format != oldFormat {
 		if newer(c.Format) {
 			return Config{}, errNewer
 		}
@@ -160,6 +156,14 @@ func ParseConfig(text []byte) (Config, error) {
 	}
 	if !isHex(c.KeyFingerprint, 16) {
 		return Config{}, errors.New("key_fingerprint is not 16 lower-case hex digits")
+	}
+	switch old := c.Format == oldFormat; {
+	case old && (c.Tenant != "" || c.Registry != ""):
+		return Config{}, fmt.Errorf("a workspace of format %q has neither tenant nor registry", oldFormat)
+	case !old && c.Root != "":
+		return Config{}, errors.New("the registry says where the masters lie, not root")
+	case !old && CheckTenant(c.Tenant) != nil:
+		return Config{}, CheckTenant(c.Tenant)
 	}
 	if c.Root != "" && (!filepath.IsAbs(c.Root) || filepath.Clean(c.Root) != c.Root) {
 		return Config{}, fmt.Errorf("root %q is not a clean absolute path", c.Root)
@@ -174,7 +178,7 @@ func ParseConfig(text []byte) (Config, error) {
 var errNewer = errors.New("written by a later version of Filigrane")
 
 func newer(format string) bool {
-	return strings.HasPrefix(format, formatPrefix) && format != configFormat
+	return strings.HasPrefix(format, formatPrefix) && format != configFormat && format != oldFormat
 }
 
 // MarshalText gives the text of a filigrane.json.
@@ -207,6 +211,23 @@ func CheckBank(name string) error {
 		return fmt.Errorf("bank name %q: give 1 to 128 bytes of printable text without outer space", name)
 	}
 	return nil
+}
+
+// CheckTenant returns an error unless id can be the id of a tenant: 1 to 128 bytes of printable UTF-8 in NFC, no space.
+func CheckTenant(id string) error {
+	if CheckBank(id) != nil || strings.ContainsFunc(id, unicode.IsSpace) {
+		return fmt.Errorf("tenant %q: give 1 to 128 bytes of printable text without space", id)
+	}
+	return nil
+}
+
+// TenantOf derives the id of a tenant from a bank's name: letters and digits in lower case, "-" for all between them.
+func TenantOf(bank string) string {
+	id := strings.Join(strings.FieldsFunc(strings.ToLower(bank), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) }), "-")
+	if id = norm.NFC.String(id); CheckTenant(id) != nil {
+		return "bank"
+	}
+	return id
 }
 
 // strictJSON decodes one JSON value, refusing unknown fields and anything after it.
@@ -294,17 +315,19 @@ func Find(dir string) (*Workspace, error) {
 	}
 }
 
-// Init makes a workspace in dir, which is created if need be, and returns it. keyText is what
-// [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace
-// already, or a stray key, is refused.
-func Init(dir, bank, fingerprint string, keyText []byte) (*Workspace, error) {
-	if err := CheckBank(bank); err != nil {
+// Init makes a workspace in dir, which is created if need be, and returns it; the format of c is filled in. keyText is
+// what [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace already, or a
+// stray key, is refused. register is called when the key is safe, to make the bank known to its registry; if it fails,
+// key and workspace are not there either.
+func Init(dir string, c Config, keyText []byte, register func(*Workspace) error) (*Workspace, error) {
+	if err := errors.Join(CheckBank(c.Bank), CheckTenant(c.Tenant)); err != nil {
 		return nil, &Error{Kind: KindUnknown, Problem: err.Error()}
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	r := &Workspace{dir: dir, config: Config{Format: configFormat, Bank: bank, KeyFingerprint: fingerprint}}
+	c.Format = configFormat
+	r := &Workspace{dir: dir, config: c}
 	release, err := r.acquire("filigrane init")
 	if err != nil {
 		return nil, err
@@ -320,6 +343,12 @@ func Init(dir, bank, fingerprint string, keyText []byte) (*Workspace, error) {
 		if err := r.write(keyFile, keyText, 0o600); err != nil {
 			return nil, err
 		}
+	}
+	if err := register(r); err != nil {
+		if keyText != nil {
+			os.Remove(r.path(keyFile))
+		}
+		return nil, err
 	}
 	return r, r.saveConfig()
 }
@@ -341,16 +370,29 @@ func (r *Workspace) Bank() string { return r.config.Bank }
 // KeyFingerprint tells which master key belongs to the workspace.
 func (r *Workspace) KeyFingerprint() string { return r.config.KeyFingerprint }
 
-// Root is the absolute path of the masters' directory, "" before the first import.
-func (r *Workspace) Root() string { return r.config.Root }
-
-// SetRoot records the masters' directory. Needs the lock.
-func (r *Workspace) SetRoot(abs string) error {
-	if r.config.Root == abs {
-		return nil
+// Tenant is the bank's id in the registry. A workspace of before the registry has the one it will get.
+func (r *Workspace) Tenant() string {
+	if r.config.Format == oldFormat {
+		return TenantOf(r.config.Bank)
 	}
-	r.config.Root = abs
+	return r.config.Tenant
+}
+
+// SetRegistry makes another registry that of the workspace; address has no password. Needs the lock.
+func (r *Workspace) SetRegistry(address string) error {
+	if address == r.path(registryFile) {
+		address = ""
+	}
+	r.config.Registry = address
 	return r.saveConfig()
+}
+
+// Registry is the address of the registry, without a password, or the path of the workspace's own file.
+func (r *Workspace) Registry() string {
+	if r.config.Registry != "" {
+		return r.config.Registry
+	}
+	return r.path(registryFile)
 }
 
 func (r *Workspace) path(name string) string { return filepath.Join(r.dir, name) }

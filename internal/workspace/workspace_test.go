@@ -16,12 +16,18 @@ import (
 func workspace(t *testing.T) *Workspace {
 	t.Helper()
 	key := NewMasterKey()
-	r, err := Init(filepath.Join(t.TempDir(), "ws"), "Example Bank", key.Fingerprint(), PlainKey(key))
+	r, err := Init(filepath.Join(t.TempDir(), "ws"), config(key), PlainKey(key), nowhere)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
+
+func config(key mark.Key) Config {
+	return Config{Bank: "Example Bank", KeyFingerprint: key.Fingerprint(), Tenant: "example-bank"}
+}
+
+func nowhere(*Workspace) error { return nil }
 
 func lock(t *testing.T, r *Workspace) {
 	t.Helper()
@@ -52,7 +58,23 @@ func TestConfigText(t *testing.T) {
 			t.Errorf("%q for %q: %v", new, old, err)
 		}
 	}
-	later := strings.Replace(strings.Replace(text, "v1", "v2", 1), "bank", "house", 1)
+	const now = `{
+  "format": "filigrane workspace v2",
+  "bank": "Example Bank",
+  "key_fingerprint": "57282719c47b4ba1",
+  "tenant": "example-bank",
+  "registry": "postgres://filigrane@db/filigrane"
+}
+`
+	if c, err := ParseConfig([]byte(now)); err != nil || c.Tenant != "example-bank" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for old, new := range map[string]string{`"example-bank"`: `"example bank"`, `  "tenant": "example-bank",\n`: "", "workspace v2": "workspace v1", `"registry"`: `"root"`} {
+		if _, err := ParseConfig([]byte(strings.Replace(now, strings.ReplaceAll(old, `\n`, "\n"), new, 1))); err == nil {
+			t.Errorf("%q for %q", new, old)
+		}
+	}
+	later := strings.Replace(strings.Replace(text, "v1", "v3", 1), "bank", "house", 1)
 	if _, err := ParseConfig([]byte(later)); !errors.Is(err, errNewer) {
 		t.Errorf("a later version: %v", err)
 	}
@@ -189,7 +211,7 @@ func TestInitTwice(t *testing.T) {
 	r := workspace(t)
 	before, _ := os.ReadFile(filepath.Join(r.Dir(), "master.key"))
 	key := NewMasterKey()
-	if _, err := Init(r.Dir(), "Other", key.Fingerprint(), PlainKey(key)); KindOf(err) != KindExists {
+	if _, err := Init(r.Dir(), config(key), PlainKey(key), nowhere); KindOf(err) != KindExists {
 		t.Errorf("%v", err)
 	}
 	if after, _ := os.ReadFile(filepath.Join(r.Dir(), "master.key")); !bytes.Equal(before, after) {
@@ -197,106 +219,98 @@ func TestInitTwice(t *testing.T) {
 	}
 }
 
-func record(path, digit string) Record {
-	sum := strings.Repeat(digit, 64)
-	return Record{ID: concepts.WorkID(sum[:16]), Path: path, SHA256: sum, Bytes: 1, Width: 10, Height: 10, Format: "png"}
-}
+// fixture is a workspace that a program made before there was a registry: see make.sh there.
+const fixture = "../../cmd/filigrane/testdata/before-registry/ws"
 
-func TestRecords(t *testing.T) {
-	r := workspace(t)
-	lock(t, r)
-	want := []Record{record("b.png", "1"), record("a.png", "2")}
-	want[0].Keywords, want[0].Visual, want[1].Missing = []string{"<&>"}, []float64{0.1, 1e-9}, true
-	if err := r.SaveRecords(want); err != nil {
+func old(t *testing.T) *Workspace {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ws")
+	if err := os.CopyFS(dir, os.DirFS(fixture)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := r.Records()
-	if err != nil || len(got) != 2 || got[0].Path != "a.png" || got[1].Visual[1] != 1e-9 || got[1].Keywords[0] != "<&>" {
-		t.Errorf("%+v, %v", got, err)
+	r, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if w, err := r.Works(); err != nil || len(w.Works) != 1 {
-		t.Errorf("missing works are no works: %+v, %v", w, err)
+	return r
+}
+
+func TestOld(t *testing.T) {
+	r := old(t)
+	o, err := r.Old()
+	if err != nil || !r.IsOld() || r.Tenant() != "fixture-bank" || r.Registry() != filepath.Join(r.Dir(), "registry.db") {
+		t.Fatalf("%v, %s, %s", err, r.Tenant(), r.Registry())
 	}
-	for _, bad := range [][]Record{{record("../x", "1")}, {record("a", "1"), record("a", "2")}, {{}}} {
-		if err := r.SaveRecords(bad); err == nil {
-			t.Errorf("saved %+v", bad)
-		}
+	works, err := o.Works()
+	if err != nil || len(o.Records) != 4 || len(works) != 3 || works[0].Title == "" || len(works[0].Visual) != concepts.DescriptorLen {
+		t.Errorf("%v, %d records, %d works: missing ones are none", err, len(o.Records), len(works))
 	}
-	name := filepath.Join(r.Dir(), worksFile)
-	text, _ := os.ReadFile(name)
-	for i := range text { // cut anywhere, the file is refused by name
-		os.WriteFile(name, text[:i], 0o644)
-		if _, err := r.Records(); KindOf(err) != KindCorrupt || !strings.Contains(err.Error(), worksFile) {
-			t.Fatalf("cut at %d: %v", i, err)
-		}
+	if len(o.Catalogues) != 2 || o.Catalogues[1].Catalogue.Catalogue().Version != 2 || len(o.Catalogues[0].Grouping.Rules) != 2 || o.Catalogues[0].Written.IsZero() {
+		t.Errorf("%+v", o.Catalogues)
+	}
+	if len(o.Deliveries) != 2 || o.Deliveries[0].Dir == "" || o.Codebook.Works() != 4 || o.Root != "/filigrane-fixture/masters" {
+		t.Errorf("%+v", o)
 	}
 }
 
-func TestCatalogue(t *testing.T) {
-	r := workspace(t)
-	lock(t, r)
-	id := concepts.NewConceptID(concepts.Semantic, "lakes")
-	work := record("lakes/a.png", "1").Work()
-	make := func(version int) *Catalogue {
-		f, err := concepts.Catalogue{Name: "spring", Version: version, Works: []concepts.Work{work}, Concepts: []concepts.Concept{{ID: id, Kind: concepts.Semantic, Name: "lakes"}},
-			Memberships: []concepts.Membership{{Work: work.ID, Concept: id, Rule: "folder", Why: "folder"}}}.Freeze()
+// TestOldFilesCut: cut anywhere, an old file is refused by name. A table is a text: it may well be readable.
+func TestOldFilesCut(t *testing.T) {
+	r := old(t)
+	for _, name := range []string{worksFile, deliveriesFile, codebookFile, "catalogues/spring@1.json"} {
+		file := filepath.Join(r.Dir(), name)
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &Catalogue{Frozen: f, Grouping: Story{Rules: []string{"folder"}}}
-	}
-	book := new(concepts.Codebook)
-	book.AssignConcepts(id)
-	if err := r.AddCatalogue(make(1), book); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.AddCatalogue(make(1), book); KindOf(err) != KindExists {
-		t.Errorf("a frozen version again: %v", err)
-	}
-	if err := r.AddCatalogue(make(2), new(concepts.Codebook)); !errors.Is(err, concepts.ErrNotExtended) {
-		t.Errorf("a codebook that lost a number: %v", err)
-	}
-	if err := r.AddCatalogue(make(2), book); err != nil {
-		t.Fatal(err)
-	}
-	c, err := r.Catalogue(Ref{Name: "spring"})
-	if err != nil || c.Hash() != make(2).Hash() || c.Grouping.Rules[0] != "folder" {
-		t.Errorf("%v", err)
-	}
-	if ref, err := r.Resolve(Ref{}); err != nil || ref.String() != "spring@2" {
-		t.Errorf("the only catalogue: %v, %v", ref, err)
-	}
-	if _, err := r.Catalogue(Ref{"spring", 3}); KindOf(err) != KindUnknown || !strings.Contains(err.Error(), "spring@2") {
-		t.Errorf("%v", err)
-	}
-	book2 := new(concepts.Codebook)
-	book2.AssignConcepts(concepts.NewConceptID(concepts.Semantic, "towns"))
-	text, _ := book2.MarshalText()
-	os.WriteFile(filepath.Join(r.Dir(), codebookFile), text, 0o644)
-	if _, err := r.Catalogue(Ref{"spring", 1}); KindOf(err) != KindCorrupt {
-		t.Errorf("a codebook edited by hand: %v", err)
+		for i := 0; i < len(text)-1; i += 1 + len(text)/500 { // without its last line end a JSON file is whole
+			os.WriteFile(file, text[:i], 0o644)
+			if _, err := r.Old(); KindOf(err) != KindCorrupt || !strings.Contains(err.Error(), filepath.Base(name)) {
+				t.Fatalf("%s cut at %d: %v", name, i, err)
+			}
+		}
+		os.WriteFile(file, text, 0o644)
 	}
 	os.Remove(filepath.Join(r.Dir(), codebookFile))
-	if _, err := r.Codebook(); KindOf(err) != KindCorrupt {
+	if _, err := r.Old(); KindOf(err) != KindCorrupt {
 		t.Errorf("a codebook that is gone: %v", err)
 	}
 }
 
-func TestDeliveries(t *testing.T) {
-	r := workspace(t)
-	lock(t, r)
-	d := Delivery{Path: mark.Path{Bank: "B", Catalogue: "c@1", Licence: "l", Purpose: "p", Epoch: 1}, Profile: 1, Resolution: 1024}
-	for range 2 {
-		if err := r.AddDelivery(d); err != nil {
+// TestTakenOverInPieces: wherever the process dies while files are put aside, the next one finds everything.
+func TestTakenOverInPieces(t *testing.T) {
+	for n := range oldNames {
+		r := old(t)
+		whole, err := r.Old()
+		if err != nil {
 			t.Fatal(err)
 		}
+		os.Mkdir(filepath.Join(r.Dir(), asideDir), 0o777)
+		for _, name := range oldNames[:n] {
+			os.Rename(filepath.Join(r.Dir(), name), filepath.Join(r.Dir(), asideDir, name))
+		}
+		if again, err := r.Old(); err != nil || len(again.Records) != len(whole.Records) || len(again.Catalogues) != len(whole.Catalogues) || len(again.Table) != len(whole.Table) {
+			t.Errorf("after %d of the files: %v", n, err)
+		}
+		lock(t, r)
+		if err := r.TakenOver("fixture", "postgres://u@h/d"); err != nil {
+			t.Fatal(err)
+		}
+		if r, err = Open(r.Dir()); err != nil || r.IsOld() || r.Tenant() != "fixture" || r.Registry() != "postgres://u@h/d" {
+			t.Errorf("%v: %+v", err, r)
+		}
+		left, _ := os.ReadDir(r.Dir())
+		aside, _ := os.ReadDir(filepath.Join(r.Dir(), asideDir))
+		if len(aside) != len(oldNames) || len(left) != 3 { // filigrane.json, lock, before-registry
+			t.Errorf("%d files aside, %d left", len(aside), len(left))
+		}
 	}
-	if all, err := r.Deliveries(); err != nil || len(all) != 1 || all[0] != d {
-		t.Errorf("%+v, %v", all, err)
-	}
-	d.Profile = 99
-	if err := r.AddDelivery(d); err == nil {
-		t.Error("a profile that does not exist was kept")
+}
+
+func TestTenantOf(t *testing.T) {
+	for bank, want := range map[string]string{"Example Bank": "example-bank", "  A&B -- Çelik ": "a-b-çelik", "北京": "北京", "!!": "bank", "Ünï 2": "ünï-2"} {
+		if got := TenantOf(bank); got != want || CheckTenant(got) != nil {
+			t.Errorf("%q: %q, want %q", bank, got, want)
+		}
 	}
 }
 
@@ -320,5 +334,5 @@ func TestWriteWithoutLock(t *testing.T) {
 			t.Error("wrote without the lock")
 		}
 	}()
-	r.SaveRecords(nil)
+	r.TakenOver("x", "")
 }
