@@ -21,33 +21,32 @@ var law = map[string]struct {
 	pure bool
 	may  []string
 }{
-	"internal/signal":          {pure: true},
-	"mark":                     {pure: true, may: []string{"internal/signal"}},
-	"concepts":                 {pure: true, may: []string{"internal/signal", "mark"}},
-	"embed":                    {pure: true, may: []string{"internal/signal", "mark"}},
-	"detect":                   {pure: true, may: []string{"internal/signal", "mark"}},
-	"iscc":                     {pure: true},
-	"royalty":                  {pure: true, may: []string{"concepts"}},
-	"internal/raster":          {},
-	"internal/attack":          {},
-	"internal/oracle":          {},                                 // tests only: see testOnly
-	"internal/testphotos":      {may: []string{"internal/raster"}}, // tests only
-	"internal/generated":       {may: []string{"mark", "internal/raster"}},
-	"internal/store":           {},
-	"internal/store/dir":       {may: []string{"internal/store"}},
-	"internal/store/storetest": {may: []string{"internal/store"}},
-	"internal/store/s3":        {may: []string{"internal/store"}},
-	"internal/store/s3test":    {may: []string{"internal/store/s3"}}, // tests only
-	"internal/store/faults":    {},                                   // tests only
-	"internal/registry":        {may: []string{"concepts", "mark"}},
-	"internal/registry/pgtest": {}, // tests only
-	"party":                    {pure: true},
-	"internal/ingest/xmp":      {pure: true},
-	"internal/ingest/optout":   {pure: true, may: []string{"internal/ingest/xmp"}},
-	"internal/ingest/table":    {may: []string{"concepts"}},
-	"internal/ingest":          {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest/xmp", "internal/ingest/optout", "internal/ingest/table"}},
-	"internal/intake": {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest", "internal/ingest/optout", "internal/ingest/table",
-		"internal/registry", "internal/store"}},
+	"internal/signal":            {pure: true},
+	"mark":                       {pure: true, may: []string{"internal/signal"}},
+	"concepts":                   {pure: true, may: []string{"internal/signal", "mark"}},
+	"embed":                      {pure: true, may: []string{"internal/signal", "mark"}},
+	"detect":                     {pure: true, may: []string{"internal/signal", "mark"}},
+	"iscc":                       {pure: true},
+	"royalty":                    {pure: true, may: []string{"concepts"}},
+	"internal/raster":            {},
+	"internal/attack":            {},
+	"internal/oracle":            {},                                 // tests only: see testOnly
+	"internal/testphotos":        {may: []string{"internal/raster"}}, // tests only
+	"internal/generated":         {may: []string{"mark", "internal/raster"}},
+	"internal/store":             {},
+	"internal/store/dir":         {may: []string{"internal/store"}},
+	"internal/store/storetest":   {may: []string{"internal/store"}},
+	"internal/store/s3":          {may: []string{"internal/store"}},
+	"internal/store/s3test":      {may: []string{"internal/store/s3"}}, // tests only
+	"internal/store/faults":      {},                                   // tests only
+	"internal/registry":          {may: []string{"concepts", "mark"}},
+	"internal/registry/pgtest":   {}, // tests only
+	"party":                      {pure: true},
+	"internal/ingest/xmp":        {pure: true},
+	"internal/ingest/optout":     {pure: true, may: []string{"internal/ingest/xmp"}},
+	"internal/ingest/table":      {may: []string{"concepts"}},
+	"internal/ingest":            {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest/xmp", "internal/ingest/optout", "internal/ingest/table"}},
+	"internal/intake":            {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest", "internal/ingest/optout", "internal/ingest/table", "internal/registry", "internal/store"}},
 	"internal/store/limited":     {may: []string{"internal/store"}},
 	"internal/workspace":         {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":            {},
