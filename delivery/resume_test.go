@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -59,17 +60,30 @@ func smallSpec(t testing.TB, files fstest.MapFS) Spec {
 	return spec
 }
 
-// undisturbed delivers the small set without interruption.
+// undisturbed gives the small set as delivered without interruption.
 func undisturbed(t testing.TB) map[string]string {
-	folder := t.TempDir()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
-	spec.Workers = 1
-	d := deliver(t, spec, files, openStore(t, folder))
-	if len(d.Images) != 5 || len(d.Refusals) != 2 {
-		t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+	t.Helper()
+	small.once.Do(func() {
+		folder := t.TempDir()
+		files := smallSet(t)
+		spec := smallSpec(t, files)
+		spec.Workers = 1
+		d := deliver(t, spec, files, openStore(t, folder))
+		if len(d.Images) != 5 || len(d.Refusals) != 2 {
+			t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+		}
+		small.contents = contents(t, folder)
+	})
+	if small.contents == nil {
+		t.Fatal("it could not be delivered")
 	}
-	return contents(t, folder)
+	return maps.Clone(small.contents)
+}
+
+// small is what undisturbed made.
+var small struct {
+	once     sync.Once
+	contents map[string]string
 }
 
 // TestKilled kills a process at random moments and goes on, until one run ends by itself: its bytes are those of an

@@ -72,6 +72,9 @@ func (m *Making) Shard(ctx context.Context, n int) (Shard, error) {
 		if done, derr := m.written(ctx, s, n); done != nil || derr != nil {
 			return shardOf(done), derr
 		}
+		if err := m.here(ctx); err != nil {
+			return Shard{}, err
+		}
 		if err := m.relocate(ctx, p, bad); err != nil {
 			return Shard{}, err
 		}
