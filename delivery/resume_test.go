@@ -23,15 +23,21 @@ import (
 	"github.com/filigrane/filigrane/internal/store/dir"
 )
 
-// childVariable, set to a folder, makes the test binary deliver the small set into it and end.
-const childVariable = "FILIGRANE_DELIVERY_TEST_CHILD"
+// childVariable, set to a folder, makes the test binary deliver the small set into it and end; with stepsVariable set too, to
+// a seed, by steps that others take at the same time.
+const (
+	childVariable = "FILIGRANE_DELIVERY_TEST_CHILD"
+	stepsVariable = "FILIGRANE_DELIVERY_TEST_STEPS"
+)
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(childVariable); folder != "" {
 		var t testing.T // gathers failures of the fixture; none are expected
 		files := smallSet(&t)
 		st, err := dir.Open(folder)
-		if err == nil {
+		if seed := os.Getenv(stepsVariable); err == nil && seed != "" {
+			err = takeSteps(smallSpec(&t, files), files, st, seed)
+		} else if err == nil {
 			_, err = Run(context.Background(), smallSpec(&t, files), Folder(files), st, nil)
 		}
 		if err != nil {

@@ -1,16 +1,21 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -18,7 +23,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/internal/store/faults"
+	"github.com/filigrane/filigrane/internal/store/s3"
+	"github.com/filigrane/filigrane/internal/store/s3test"
 )
 
 // begin begins a job that must be possible to begin.
@@ -595,4 +604,232 @@ func TestRelocated(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectSame(t, contents(t, folder), undisturbed(t))
+}
+
+// takeSteps is what a child process does.
+func takeSteps(spec Spec, files fstest.MapFS, st store.Store, seed string) error {
+	n, err := strconv.ParseUint(seed, 10, 64)
+	if err != nil {
+		return err
+	}
+	spec.PartWorks = 2
+	m, err := Begin(context.Background(), spec, st)
+	if err != nil {
+		return err
+	}
+	if m.Done() != nil {
+		return nil
+	}
+	_, err = makeAll(context.Background(), m, Folder(files), rand.New(rand.NewPCG(n, 0)))
+	return err
+}
+
+// TestStepsKilled: two processes make one delivery, one or the other is killed at random moments and begins anew, until both
+// end by themselves: the bytes are those of an undisturbed run.
+func TestStepsKilled(t *testing.T) {
+	want := undisturbed(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	folder := filepath.Join(t.TempDir(), "out")
+	type child struct {
+		cmd  *exec.Cmd
+		errs bytes.Buffer
+		end  chan error
+	}
+	start := func() *child {
+		c := &child{cmd: exec.Command(os.Args[0]), end: make(chan error, 1)}
+		c.cmd.Env = append(os.Environ(), childVariable+"="+folder, fmt.Sprintf("%s=%d", stepsVariable, rng.Uint64()))
+		c.cmd.Stderr = &c.errs
+		if err := c.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { c.end <- c.cmd.Wait() }()
+		return c
+	}
+	kills := 0
+	for children := []*child{start(), start()}; len(children) > 0; {
+		i := rng.IntN(len(children))
+		c := children[i]
+		select {
+		case err := <-c.end:
+			if err != nil {
+				t.Fatalf("after %d kills: %v: %s", kills, err, &c.errs)
+			}
+			children = slices.Delete(children, i, i+1)
+		case <-time.After(time.Duration(50+rng.IntN(500+100*kills)) * time.Millisecond): // longer and longer, so that it ends
+			if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
+			}
+			if err := <-c.end; err != nil {
+				kills++
+				children[i] = start()
+			} else {
+				children = slices.Delete(children, i, i+1)
+			}
+		}
+	}
+	t.Logf("ended after %d kills", kills)
+	files := smallSet(t)
+	if err := begin(t, smallSpec(t, files), openStore(t, folder)).Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	expectSame(t, contents(t, folder), want)
+}
+
+// TestStepsInBucket: two makings share a delivery in a bucket of a real server whose every twentieth request goes wrong.
+func TestStepsInBucket(t *testing.T) {
+	server := s3test.Start(t, s3test.Config{})
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	proxy, err := faults.New(server.Endpoint, seed, 0.05, faults.Error500, faults.Error503, faults.Lost, faults.Late500, faults.CutRequest, faults.CutResponse, faults.Truncated, faults.Corrupted, faults.CorruptedPut, faults.Duplicate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(proxy)
+	t.Cleanup(front.Close)
+	opt := server.Bucket(t)
+	opt.Endpoint = front.URL
+	opt.Sleep = func(ctx context.Context, d time.Duration) error { // the waits of retries are not what is tested
+		select {
+		case <-time.After(min(d, 5*time.Millisecond) + d/100):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	files := smallSet(t)
+	spec := smallSpec(t, files)
+	spec.PartWorks = 3
+	var g errgroup.Group
+	var done [2]*Delivery
+	for worker := range done {
+		st, err := s3.Open(context.Background(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		g.Go(func() error {
+			m, err := Begin(context.Background(), spec, st)
+			if err != nil {
+				return err
+			}
+			done[worker], err = makeAll(context.Background(), m, Folder(files), rand.New(rand.NewPCG(seed, uint64(worker))))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err, proxy)
+	}
+	t.Log(proxy)
+	st, err := s3.Open(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := begin(t, spec, st).Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	keys, err := st.List(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		text, err := store.ReadAll(context.Background(), st, k, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[k] = string(text)
+	}
+	expectSame(t, got, undisturbed(t))
+}
+
+// countingStore counts what is asked of it.
+type countingStore struct {
+	store.Store
+	opens, lists, puts atomic.Int64
+}
+
+func (s *countingStore) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	s.opens.Add(1)
+	return s.Store.Open(ctx, key)
+}
+
+func (s *countingStore) Each(ctx context.Context, prefix, after string, fn func(store.Object) error) error {
+	s.lists.Add(1)
+	return s.Store.Each(ctx, prefix, after, fn)
+}
+
+func (s *countingStore) Put(ctx context.Context, key string, write func(io.Writer) error) error {
+	s.puts.Add(1)
+	return s.Store.Put(ctx, key, write)
+}
+
+// TestFewRequests: a run that goes on asks for a handful of objects, not for one or more of every work, and so does the rest.
+func TestFewRequests(t *testing.T) {
+	ctx := context.Background()
+	files := twoConcepts(t)
+	spec := poolSpec(t, files, "square:128", 42)
+	spec.ImagesPerShard = 100
+	folder := t.TempDir()
+	m := begin(t, spec, openStore(t, folder))
+	if _, err := m.Part(ctx, 0, Folder(files), PartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	st := &countingStore{Store: openStore(t, folder)}
+	d, err := Run(ctx, spec, nil, st, nil)
+	if err != nil || d.Resumed != 40 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if o, l, p := st.opens.Load(), st.lists.Load(), st.puts.Load(); o > 20 || l > 8 || p != 6 {
+		t.Errorf("%d objects were read, %d listings, %d written; want some 12 and 6, and plan, seal, shard, its record, codebook and manifest", o, l, p)
+	}
+}
+
+// TestRoom: masters whose decoding takes more than there is room for wait, and one larger than all of it goes alone.
+func TestRoom(t *testing.T) {
+	room := NewRoom(8, 100)
+	var most, now atomic.Int64
+	var g errgroup.Group
+	for _, bytes := range []int64{60, 60, 60, 40, 1000, 60, 40} {
+		g.Go(func() error {
+			leave, err := room.decode(context.Background(), bytes)
+			if err != nil {
+				return err
+			}
+			defer leave()
+			if sum := now.Add(min(bytes, 100)); sum > most.Load() {
+				most.Store(sum)
+			}
+			time.Sleep(2 * time.Millisecond)
+			now.Add(-min(bytes, 100))
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil || most.Load() > 100 || most.Load() < 60 {
+		t.Errorf("%d of 100 taken at once, %v", most.Load(), err)
+	}
+	full, cancel := context.WithCancel(context.Background())
+	leave, err := room.decode(full, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := room.decode(full, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("who waits for ever: %v", err)
+	}
+	leave()
+	files := fstest.MapFS{somePhotos[1]: {Data: photo(t, somePhotos[1])}}
+	for geometry, each := range map[string]int64{"square:256": scaledBytesAPixel, "native": nativeBytesAPixel} {
+		m := &marker{spec: specOf(t, files, geometry, nil)}
+		p, err := raster.Decode(files[somePhotos[1]].Data, raster.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := p.Image.Bounds()
+		if got, want := m.weight(files[somePhotos[1]].Data), each*int64(b.Dx()*b.Dy())+int64(len(files[somePhotos[1]].Data)); got != want {
+			t.Errorf("%s: a weight of %d, want %d", geometry, got, want)
+		}
+	}
 }
