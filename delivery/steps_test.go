@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,20 +89,50 @@ func makeAll(ctx context.Context, m *Making, source Source, rng *rand.Rand) (*De
 	}
 }
 
-// TestSteps: a delivery made in steps, by several makings with stores of their own, in random order and much of it
-// twice, has the bytes of one that Run made.
+// tinySet is what most tests of steps deliver: five crops that are marked in a moment, one bad master, one missing.
+func tinySet(t testing.TB) fstest.MapFS {
+	files := crops(t, 5, 128, map[string]string{"woods": "forest/woodland-cascade.jpg"})
+	files["bad/bad.png"] = &fstest.MapFile{Data: []byte("no picture")}
+	files["bad/missing.png"] = &fstest.MapFile{Data: []byte("missing")}
+	return files
+}
+
+func tinySpec(t testing.TB, files fstest.MapFS) Spec {
+	spec := poolSpec(t, files, "square:128", 42)
+	delete(files, "bad/missing.png")
+	spec.ImagesPerShard = 2
+	return spec
+}
+
+// tinyUndisturbed gives the tiny set as delivered by Run without interruption.
+func tinyUndisturbed(t testing.TB) map[string]string {
+	t.Helper()
+	folder := t.TempDir()
+	files := tinySet(t)
+	d := deliver(t, tinySpec(t, files), files, openStore(t, folder))
+	if len(d.Images) != 5 || len(d.Refusals) != 2 {
+		t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+	}
+	return contents(t, folder)
+}
+
+// TestSteps: a delivery has the bytes it has always had (on amd64: elsewhere the Lanczos filter may differ in the last bit of
+// a product), and so has one made in steps, by two makings with stores of their own, in random order and much of it twice.
 func TestSteps(t *testing.T) {
 	for name, of := range goldenSpecs(t) {
 		t.Run(name, func(t *testing.T) {
 			spec, files := of()
 			want := t.TempDir()
 			deliver(t, spec, files, openStore(t, want))
+			if sum := sumOf(contents(t, want)); runtime.GOARCH == "amd64" && sum != golden[name] {
+				t.Errorf("Run's delivery has the sum %s, want %s", sum, golden[name])
+			}
 			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
 			folder := t.TempDir()
 			spec.PartWorks, spec.MaxMemory = 3, 1 // every master alone
 			var g errgroup.Group
-			for worker := range 3 {
+			for worker := range 2 {
 				st := openStore(t, folder)
 				g.Go(func() error {
 					m, err := Begin(context.Background(), spec, st)
@@ -131,8 +162,8 @@ func TestSteps(t *testing.T) {
 // TestStepsInOneGo takes the steps once and looks at what they say.
 func TestStepsInOneGo(t *testing.T) {
 	ctx := context.Background()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	spec.PartWorks = 4
 	folder := t.TempDir()
 	m := begin(t, spec, openStore(t, folder))
@@ -197,7 +228,7 @@ func TestStepsInOneGo(t *testing.T) {
 	if err != nil || d.AlreadyFinished || d.Times.Shard == 0 || d.Times.Finish == 0 || d.Times.BytesRead < d.Summary.Bytes {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	expectSame(t, contents(t, folder), undisturbed(t))
+	expectSame(t, contents(t, folder), tinyUndisturbed(t))
 	if again, err := m.Finish(ctx); err != nil || !again.AlreadyFinished {
 		t.Errorf("the end twice: %v", err)
 	}
@@ -255,9 +286,9 @@ func (s *slowStore) Put(ctx context.Context, key string, write func(io.Writer) e
 // leave is swept.
 func TestZombies(t *testing.T) {
 	ctx := context.Background()
-	want := undisturbed(t)
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	want := tinyUndisturbed(t)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	spec.PartWorks = 4
 	folder := t.TempDir()
 	var ended errgroup.Group
@@ -315,8 +346,8 @@ func TestZombies(t *testing.T) {
 
 // TestTwoOnOnePart: two processes that work on the same part at once stage the same objects.
 func TestTwoOnOnePart(t *testing.T) {
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	folder := t.TempDir()
 	var g errgroup.Group
 	var hold []chan bool
@@ -351,8 +382,8 @@ func TestTwoOnOnePart(t *testing.T) {
 // another job or a finished delivery.
 func TestAbandon(t *testing.T) {
 	ctx := context.Background()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	folder := t.TempDir()
 	source, began, goOn := slowSource(files)
 	m := begin(t, spec, openStore(t, folder))
@@ -405,14 +436,14 @@ func TestAbandon(t *testing.T) {
 			t.Errorf("a finished delivery was abandoned: %v", err)
 		}
 	}
-	expectSame(t, contents(t, folder), undisturbed(t))
+	expectSame(t, contents(t, folder), tinyUndisturbed(t))
 }
 
 // TestLeftoversOfNobody: staging without a job does not stand in the way of the next, and is not taken for its own.
 func TestLeftoversOfNobody(t *testing.T) {
 	folder := t.TempDir()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	m := begin(t, spec, openStore(t, folder))
 	if _, err := m.Part(context.Background(), 0, Folder(fstest.MapFS{}), PartOptions{Final: true}); err != nil { // refuses all
 		t.Fatal(err)
@@ -421,15 +452,15 @@ func TestLeftoversOfNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	deliver(t, spec, files, openStore(t, folder))
-	expectSame(t, contents(t, folder), undisturbed(t))
+	expectSame(t, contents(t, folder), tinyUndisturbed(t))
 }
 
 // TestPoison: a work that killed its process too often is refused by name, untried, and the others are delivered.
 func TestPoison(t *testing.T) {
 	ctx := context.Background()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
-	bad := workOf(files, somePhotos[2])
+	files := tinySet(t)
+	spec := tinySpec(t, files)
+	bad := workOf(files, "woods/002.png")
 	m := begin(t, spec, openStore(t, t.TempDir()))
 	source := func(ctx context.Context, w concepts.Work) (io.ReadCloser, error) {
 		if w.ID == bad {
@@ -453,8 +484,8 @@ func TestPoison(t *testing.T) {
 // kept if it allows that.
 func TestBefore(t *testing.T) {
 	ctx := context.Background()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	paused, fenced := errors.New("paused"), errors.New("fenced")
 	run := func(writes error) (PartResult, error, map[string]string) {
 		folder := t.TempDir()
@@ -485,8 +516,8 @@ func TestBefore(t *testing.T) {
 // TestOldJob: an unfinished job of the form of old is refused with what to do, and thrown away by force.
 func TestOldJob(t *testing.T) {
 	folder := t.TempDir()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	ready, err := spec.withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -513,16 +544,16 @@ func TestOldJob(t *testing.T) {
 	expectSame(t, contents(t, folder), before)
 	spec.Force = true
 	deliver(t, spec, files, st)
-	expectSame(t, contents(t, folder), undisturbed(t))
+	expectSame(t, contents(t, folder), tinyUndisturbed(t))
 }
 
 // TestDamagedPart: a part of whose images one is damaged, or whose bytes are gone, is made again, and a shard finds images that
 // were staged anew in another batch.
 func TestDamagedPart(t *testing.T) {
 	ctx := context.Background()
-	want := undisturbed(t)
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	want := tinyUndisturbed(t)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	for name, damage := range map[string]func(string) error{
 		"a bit": func(img string) error { return flip(img, 1000) }, "cut": func(img string) error { return os.Truncate(img, 1000) }, "gone": os.Remove,
 	} {
@@ -563,8 +594,8 @@ func TestDamagedPart(t *testing.T) {
 // TestRelocated: images that the plan of a shard finds no longer where they were are found in other batches of the part.
 func TestRelocated(t *testing.T) {
 	ctx := context.Background()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	folder := t.TempDir()
 	st := openStore(t, folder)
 	m := begin(t, spec, st)
@@ -603,7 +634,7 @@ func TestRelocated(t *testing.T) {
 	if _, err := makeAll(ctx, m, nil, rand.New(rand.NewPCG(1, 5))); err != nil {
 		t.Fatal(err)
 	}
-	expectSame(t, contents(t, folder), undisturbed(t))
+	expectSame(t, contents(t, folder), tinyUndisturbed(t))
 }
 
 // takeSteps is what a child process does.
@@ -657,7 +688,7 @@ func TestStepsKilled(t *testing.T) {
 				t.Fatalf("after %d kills: %v: %s", kills, err, &c.errs)
 			}
 			children = slices.Delete(children, i, i+1)
-		case <-time.After(time.Duration(50+rng.IntN(500+100*kills)) * time.Millisecond): // longer and longer, so that it ends
+		case <-time.After(time.Duration(50+rng.IntN(500+300*kills)) * time.Millisecond): // longer and longer, so that it ends
 			if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Fatal(err)
 			}
@@ -698,8 +729,8 @@ func TestStepsInBucket(t *testing.T) {
 			return ctx.Err()
 		}
 	}
-	files := smallSet(t)
-	spec := smallSpec(t, files)
+	files := tinySet(t)
+	spec := tinySpec(t, files)
 	spec.PartWorks = 3
 	var g errgroup.Group
 	var done [2]*Delivery
@@ -742,7 +773,7 @@ func TestStepsInBucket(t *testing.T) {
 		}
 		got[k] = string(text)
 	}
-	expectSame(t, got, undisturbed(t))
+	expectSame(t, got, tinyUndisturbed(t))
 }
 
 // countingStore counts what is asked of it.
