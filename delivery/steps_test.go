@@ -851,15 +851,18 @@ func TestRoom(t *testing.T) {
 		t.Errorf("who waits for ever: %v", err)
 	}
 	leave()
-	files := fstest.MapFS{somePhotos[1]: {Data: photo(t, somePhotos[1])}}
-	for geometry, each := range map[string]int64{"square:256": scaledBytesAPixel, "native": nativeBytesAPixel} {
-		m := &marker{spec: specOf(t, files, geometry, nil)}
-		p, err := raster.Decode(files[somePhotos[1]].Data, raster.Limits{})
+	data := photo(t, somePhotos[1])
+	p, err := raster.Decode(data, raster.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pixels, file := int64(p.Image.Bounds().Dx()*p.Image.Bounds().Dy()), int64(len(data))
+	for geometry, want := range map[string]int64{"square:256": file + 16*pixels + 40*256*256, "buckets:512": file + 16*pixels + 40*512*512, "native": file + 40*pixels} {
+		g, err := ParseGeometry(geometry)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := p.Image.Bounds()
-		if got, want := m.weight(files[somePhotos[1]].Data), each*int64(b.Dx()*b.Dy())+int64(len(files[somePhotos[1]].Data)); got != want {
+		if got := (&marker{spec: Spec{Geometry: g}}).weight(data); got != want {
 			t.Errorf("%s: a weight of %d, want %d", geometry, got, want)
 		}
 	}
