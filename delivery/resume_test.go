@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -22,15 +23,21 @@ import (
 	"github.com/filigrane/filigrane/internal/store/dir"
 )
 
-// childVariable, set to a folder, makes the test binary deliver the small set into it and end.
-const childVariable = "FILIGRANE_DELIVERY_TEST_CHILD"
+// childVariable, set to a folder, makes the test binary deliver the small set into it and end; with stepsVariable set too, to
+// a seed, by steps that others take at the same time.
+const (
+	childVariable = "FILIGRANE_DELIVERY_TEST_CHILD"
+	stepsVariable = "FILIGRANE_DELIVERY_TEST_STEPS"
+)
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(childVariable); folder != "" {
 		var t testing.T // gathers failures of the fixture; none are expected
 		files := smallSet(&t)
 		st, err := dir.Open(folder)
-		if err == nil {
+		if seed := os.Getenv(stepsVariable); err == nil && seed != "" {
+			err = takeSteps(smallSpec(&t, files), files, st, seed)
+		} else if err == nil {
 			_, err = Run(context.Background(), smallSpec(&t, files), Folder(files), st, nil)
 		}
 		if err != nil {
@@ -59,17 +66,30 @@ func smallSpec(t testing.TB, files fstest.MapFS) Spec {
 	return spec
 }
 
-// undisturbed delivers the small set without interruption.
+// undisturbed gives the small set as delivered without interruption.
 func undisturbed(t testing.TB) map[string]string {
-	folder := t.TempDir()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
-	spec.Workers = 1
-	d := deliver(t, spec, files, openStore(t, folder))
-	if len(d.Images) != 5 || len(d.Refusals) != 2 {
-		t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+	t.Helper()
+	small.once.Do(func() {
+		folder := t.TempDir()
+		files := smallSet(t)
+		spec := smallSpec(t, files)
+		spec.Workers = 1
+		d := deliver(t, spec, files, openStore(t, folder))
+		if len(d.Images) != 5 || len(d.Refusals) != 2 {
+			t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+		}
+		small.contents = contents(t, folder)
+	})
+	if small.contents == nil {
+		t.Fatal("it could not be delivered")
 	}
-	return contents(t, folder)
+	return maps.Clone(small.contents)
+}
+
+// small is what undisturbed made.
+var small struct {
+	once     sync.Once
+	contents map[string]string
 }
 
 // TestKilled kills a process at random moments and goes on, until one run ends by itself: its bytes are those of an
