@@ -43,7 +43,7 @@ func (c *deliverRunCmd) make(s *session, r *records, spec delivery.Spec, st stor
 	if err != nil {
 		return nil, err
 	}
-	before, err := b.ask(s, q, c.jobSpec(spec, b, masters), begun.Done() != nil)
+	before, err := b.ask(s, q, c.jobSpec(spec, b, masters), begun)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (c *deliverRunCmd) jobSpec(spec delivery.Spec, b *booking, masters string) 
 
 // ask asks for the delivery's job, or finds it, and sets it going. One that made the delivery before, at a place that has
 // lost it, is followed by another.
-func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, there bool) (j registry.Job, err error) {
+func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, begun *delivery.Making) (j registry.Job, err error) {
 	id := b.delivery.ID
 	for n := 2; ; n++ {
 		j, err = b.reg.Job(s.ctx, b.scope, id)
@@ -94,8 +94,11 @@ func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, there b
 		if err != nil {
 			return j, err
 		}
-		if j.State != registry.JobCancelled && (j.State != registry.JobFinished || there) {
-			return b.goOn(s, q, j)
+		if j.State == registry.JobFinished && begun.Done() != nil {
+			return j, nil
+		}
+		if !j.State.Over() {
+			return q.Begun(s.ctx, b.scope, id, begun.Job())
 		}
 		id = fmt.Sprintf("%s~%d", b.delivery.ID, n)
 	}
@@ -108,17 +111,6 @@ func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, there b
 		return j, err
 	}
 	return b.reg.Job(s.ctx, b.scope, id)
-}
-
-// goOn sets a job going that was interrupted or failed.
-func (b *booking) goOn(s *session, q *jobs.Queue, j registry.Job) (registry.Job, error) {
-	switch j.State {
-	case registry.JobPaused:
-		return q.Resume(s.ctx, b.scope, j.ID)
-	case registry.JobFailed:
-		return q.Retry(s.ctx, b.scope, j.ID)
-	}
-	return j, nil
 }
 
 // introduce makes licence and marking known, in the transaction in which the delivery is.

@@ -22,18 +22,21 @@ type madeOf struct {
 	Summary        *delivery.Summary `json:"summary,omitempty"`
 }
 
+// madeBy reads the result of a delivery's job; nothing of one that has none.
+func madeBy(j registry.Job) (m madeOf) {
+	if json.Unmarshal(j.Result, &m) != nil {
+		return madeOf{}
+	}
+	return m
+}
+
 // deliver does a part of a delivery.
 func (h *held) deliver() (*outcome, error) {
 	var spec DeliverySpec
 	if err := json.Unmarshal(h.job.Spec, &spec); err != nil {
 		return nil, fmt.Errorf("%w: its spec: %w", errSpec, err)
 	}
-	var made madeOf
-	if h.job.Result != nil {
-		if err := json.Unmarshal(h.job.Result, &made); err != nil {
-			return nil, fmt.Errorf("%w: its result: %w", errSpec, err)
-		}
-	}
+	made := madeBy(h.job)
 	if v := h.s.q.config.CodeVersion; v != "" && v != spec.CodeVersion {
 		return nil, fmt.Errorf("%w: %s, not %s; run that one, or cancel the job and begin anew", errVersion, spec.CodeVersion, v)
 	}

@@ -260,6 +260,48 @@ func (q *Queue) again(ctx context.Context, scope registry.Scope, id string, from
 	return q.move(ctx, scope, id, registry.JobRunning, registry.Running, why)
 }
 
+// Begun tells of a job whose delivery was begun in its place by the caller (delivery.Begin) under a name, that of
+// delivery.Making.Job. Where the job knows it by another name the place was emptied meanwhile: the job begins anew, as it
+// does after Resume and Retry if it rests. A job that is over is ErrState.
+func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string) (j registry.Job, err error) {
+	q.forget(id)
+	err = q.reg.InTx(ctx, func(reg *registry.Registry) error {
+		if j, err = reg.Job(ctx, scope, id); err != nil {
+			return err
+		}
+		rests := j.State == registry.JobPaused || j.State == registry.JobFailed
+		anew := j.Stage != stagePlan && madeBy(j).Making != name
+		if rests {
+			if j, _, err = reg.MoveJob(ctx, scope, id, registry.JobRunning, "", q.now()); err != nil {
+				return err
+			}
+			if err := q.moveDelivery(ctx, reg, scope, j.Subject, registry.Running, "", nil); err != nil {
+				return err
+			}
+		}
+		if anew {
+			if j, err = q.fromStart(ctx, reg, scope, j); err != nil {
+				return err
+			}
+		}
+		if !rests && !anew {
+			return nil
+		}
+		return q.issue(ctx, reg, scope, id, j.Priority)
+	})
+	return j, err
+}
+
+// fromStart takes a delivery's job that runs back to its first stage.
+func (q *Queue) fromStart(ctx context.Context, reg *registry.Registry, scope registry.Scope, j registry.Job) (registry.Job, error) {
+	ticket := registry.Ticket{Job: j.ID, Run: j.Run, Stage: j.Stage}
+	again, ok, err := reg.ReopenParts(ctx, scope, ticket, registry.Stage{Name: stagePlan, Parts: 1}, []int{0}, []string{stagePart, stageSeal, stageShard, stageFinish}, q.now())
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: job %s is %s", registry.ErrState, j.ID, j.State)
+	}
+	return again, err
+}
+
 // Cancel ends a job for good. What a delivery has staged is removed by the next worker, and once more when none that was
 // lost can be alive.
 func (q *Queue) Cancel(ctx context.Context, scope registry.Scope, id, why string) (registry.Job, error) {

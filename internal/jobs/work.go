@@ -295,10 +295,7 @@ func short(s string) string {
 // reopen takes the job back to a stage some of whose parts are not done after all.
 func (h *held) reopen(ctx context.Context, cause error, stage string, again []int, undo ...string) error {
 	q := h.s.q
-	var made madeOf
-	if err := json.Unmarshal(h.job.Result, &made); err != nil {
-		return h.fail(ctx, fmt.Errorf("%w: %w", errSpec, err))
-	}
+	made := madeBy(h.job)
 	parts := map[string]int{stagePart: made.Parts, stageShard: made.Shards, stageSeal: 1, stagePlan: 1}[stage]
 	q.config.Log.Warn("parts are to be done again", "job", h.t.Job, "stage", stage, "parts", len(again), "error", cause.Error())
 	if _, err := q.reg.LeavePart(ctx, h.scope, h.t.of(), h.s.id, true, cause.Error(), q.now()); err != nil {
@@ -358,12 +355,7 @@ func (s *session) clear(scope registry.Scope, j registry.Job, stage string) erro
 	if err := json.Unmarshal(j.Spec, &spec); err != nil {
 		return fmt.Errorf("%w: its spec: %w", errSpec, err)
 	}
-	var made madeOf
-	if j.Result != nil {
-		if err := json.Unmarshal(j.Result, &made); err != nil {
-			return fmt.Errorf("%w: its result: %w", errSpec, err)
-		}
-	}
+	made := madeBy(j)
 	if made.Making == "" && stage == stageSweep {
 		return nil
 	}
