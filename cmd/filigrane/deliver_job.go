@@ -12,10 +12,11 @@ import (
 	"github.com/filigrane/filigrane/internal/store"
 )
 
-// detachedJSON is the report of a delivery that was left to workers.
+// detachedJSON is the report of a delivery or an import that was left to workers.
 type detachedJSON struct {
-	Delivery string `json:"delivery"` // its place
-	ID       string `json:"id"`       // in the registry
+	Delivery string `json:"delivery,omitempty"` // its place
+	ID       string `json:"id,omitempty"`       // in the registry
+	Place    string `json:"place,omitempty"`    // of an import
 	Job      string `json:"job"`
 	State    string `json:"state"`
 }

@@ -69,11 +69,11 @@ type partJSON struct {
 func jobOf(j registry.Job, now time.Time) jobJSON {
 	out := jobJSON{ID: j.ID, Kind: j.Kind, Delivery: j.Subject, State: string(j.State), Why: j.Why, Stage: j.Stage, Parts: j.Parts, Left: j.Left, Total: j.Total, Done: j.Done,
 		Refused: j.Refused, Deaths: j.Deaths, Added: j.Added, Started: j.Started, Ended: j.Ended, Result: j.Result}
-	if j.Kind == registry.DeliveryJob {
-		var spec jobs.DeliverySpec
-		if json.Unmarshal(j.Spec, &spec) == nil {
-			out.Place = spec.Place
-		}
+	var spec struct {
+		Place string `json:"place"`
+	}
+	if json.Unmarshal(j.Spec, &spec) == nil {
+		out.Place = spec.Place
 	}
 	if !j.Ended.IsZero() {
 		now = j.Ended

@@ -90,7 +90,7 @@ func jobKinds(names []string) (kinds []registry.JobKind, err error) {
 // queue opens the bank's job queue, to work on it with the workspace's key.
 func (r *records) queue(s *session, log *slog.Logger, change func(*jobs.Config)) (*jobs.Queue, error) {
 	key := sync.OnceValues(func() (mark.Key, error) { return s.embeddingKey(r.ws) })
-	config := jobs.Config{Scopes: []registry.Scope{r.scope}, Opener: opener{s}, Workers: s.jobs(), CodeVersion: versionText(), Log: log,
+	config := jobs.Config{Scopes: []registry.Scope{r.scope}, Opener: opener{s}, Workers: s.jobs(), CodeVersion: versionText(), Log: log, Import: r.importing(s),
 		Keys: func(_ context.Context, _ registry.Scope, path mark.Path) (mark.Keys, string, error) {
 			master, err := key()
 			if err != nil {
@@ -156,8 +156,9 @@ func (c *termsFlags) fromMap(m map[string]string) {
 	c.LicenceURL, c.Recipient, c.Territory, c.From, c.Until, c.Date = m[paperURL], m[paperRecipient], m[paperTerritory], m[paperFrom], m[paperUntil], m[paperDate]
 }
 
-// impatient is how often what fails is tried in the foreground: somebody waits, and can mend it.
-func impatient(c *jobs.Config) { c.Tries, c.Backoff = 3, 250*time.Millisecond }
+// impatient is how a delivery is worked on in the foreground: what fails is tried a few times only, since somebody waits
+// and can mend it, and imports are left to workers.
+func impatient(c *jobs.Config) { c.Tries, c.Backoff, c.Import = 3, 250*time.Millisecond, nil }
 
 // remarks writes what goes wrong in a job as remarks, for who makes a delivery in the foreground.
 type remarks struct {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -154,4 +155,37 @@ func TestJobVerbs(t *testing.T) {
 	sh.must(2, "jobs", "show", "nobody's")
 	sh.must(2, "jobs", "list", "--state", "tired")
 	sh.must(2, "worker", "--kinds", "tea")
+}
+
+// TestDetachedImport: an import by a worker puts into the registry what the verb does.
+func TestDetachedImport(t *testing.T) {
+	masters := copyPhotos(t, few...)
+	var worksOf []string
+	for _, detached := range []bool{false, true} {
+		sh := newShell(t)
+		sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank")
+		args := []string{"import", masters, "--csv", filepath.Join(photos, "metadata.csv")}
+		if detached {
+			left := one[detachedJSON](t, sh.must(0, append(args, "--detach")...).out)
+			sh.must(0, "worker", "--drain", "--quiet")
+			if j := sh.job(left.Job); j.State != "finished" || j.Done != 4 || j.Place != masters {
+				t.Errorf("%+v", j)
+			}
+		} else {
+			sh.must(0, args...)
+		}
+		got := sh.must(0, "works", "search", "mountains").out + sh.must(0, "todos").out
+		worksOf = append(worksOf, regexp.MustCompile(`"20\d\d-[^"]*Z"`).ReplaceAllString(got, `"a time"`))
+	}
+	if worksOf[0] != worksOf[1] {
+		t.Errorf("by the verb:\n%s\nby a worker:\n%s", worksOf[0], worksOf[1])
+	}
+	sh := newShell(t)
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank")
+	empty := t.TempDir()
+	left := one[detachedJSON](t, sh.must(0, "import", empty, "--detach").out)
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "failed" || j.Why == "" {
+		t.Errorf("an import of nothing: %+v", j)
+	}
 }

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -36,30 +37,45 @@ func random(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
-// TestKilled kills the only worker at random moments, on either database: started again it goes on at once, without
-// waiting for the dead, and the delivery is that of an undisturbed run.
-func TestKilled(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *fixture) {
-		f.Slow = 20 * time.Millisecond
-		place := filepath.Join(t.TempDir(), "place")
-		f.deliver(t, f.queue(t), "d1", place)
-		r := random(t)
-		n := 0
-		for ; n < kills(t); n++ {
-			// Silence alone would take for ever to make it dead.
-			p := f.spawn(t, "d1", func(e *errand) { e.Timing = Timing{time.Second, time.Minute, time.Hour} })
+// killing runs deliveries one after the other until so many of their workers were killed, and compares each with an
+// undisturbed one. place gives where a delivery goes and where its files lie.
+func killing(t *testing.T, f *fixture, timing Timing, place func(id string) (place, folder string)) {
+	t.Helper()
+	r, n, deaths := random(t), 0, 0
+	for d := 1; n < kills(t); d++ {
+		id := fmt.Sprintf("d%d", d)
+		where, folder := place(id)
+		f.deliver(t, f.queue(t), id, where)
+		over := func() bool { return f.job(t, id).State == registry.JobFinished }
+		for n < kills(t) && !over() {
+			p := f.spawn(t, id, func(e *errand) { e.Timing = timing })
 			select {
 			case <-p.ended:
-			case <-time.After(time.Duration(r.Int64N(int64(1500 * time.Millisecond)))):
+			case <-time.After(100*time.Millisecond + time.Duration(r.Int64N(int64(900*time.Millisecond)))):
+				n++
 			}
 			p.Process.Kill()
 			<-p.ended
 		}
-		p := f.spawn(t, "d1", func(e *errand) { e.Timing = Timing{time.Second, time.Minute, time.Hour} })
-		until(t, "finished", 30*time.Second, func() bool { return f.job(t, "d1").State == registry.JobFinished })
+		p := f.spawn(t, id, func(e *errand) { e.Timing = timing })
+		until(t, "finished", 60*time.Second, over)
 		<-p.ended
-		expectSame(t, contents(t, place), f.want(t))
-		t.Logf("%d killed, %d deaths", n, f.job(t, "d1").Deaths)
+		expectSame(t, contents(t, folder), f.want(t))
+		deaths += f.job(t, id).Deaths
+	}
+	t.Logf("%d processes killed, %d of them over a part", n, deaths)
+}
+
+// TestKilled kills the only worker at random moments, on either database: started again it goes on at once, without
+// waiting for the dead, and the delivery is that of an undisturbed run.
+func TestKilled(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *fixture) {
+		f.Slow = 60 * time.Millisecond
+		// Silence alone would take for ever to make it dead.
+		killing(t, f, Timing{time.Second, time.Minute, time.Hour}, func(id string) (string, string) {
+			p := filepath.Join(t.TempDir(), id)
+			return p, p
+		})
 	})
 }
 
@@ -81,30 +97,14 @@ func onS3(t *testing.T, rate float64) (f *fixture, proxy *faults.Proxy, folder f
 	return f, proxy, func(prefix string) string { return filepath.Join(server.Folder, opt.Bucket, prefix) }
 }
 
-// TestTwoWorkers: two processes share a delivery on PostgreSQL and S3; one of them is killed again and again.
+// TestTwoWorkers: two processes share deliveries on PostgreSQL and S3; one of them is killed again and again.
 func TestTwoWorkers(t *testing.T) {
 	f, _, folder := onS3(t, 0)
 	f.Slow = 100 * time.Millisecond
-	f.deliver(t, f.queue(t), "d1", "s3:d1")
-	survivor := f.spawn(t, "d1")
-	r := random(t)
-	n := 0
-	for ; n < kills(t) && f.job(t, "d1").State != registry.JobFinished; n++ {
-		p := f.spawn(t, "d1")
-		select {
-		case <-p.ended:
-		case <-time.After(300*time.Millisecond + time.Duration(r.Int64N(int64(700*time.Millisecond)))):
-		}
-		p.Process.Kill()
-		<-p.ended
-	}
-	until(t, "finished", 30*time.Second, func() bool { return f.job(t, "d1").State == registry.JobFinished })
-	<-survivor.ended
-	expectSame(t, contents(t, folder("d1")), f.want(t))
-	j := f.job(t, "d1")
-	t.Logf("%d killed, %d deaths", n, j.Deaths)
-	if survivor.err != nil {
-		t.Error(survivor.err)
+	survivor := f.spawn(t, "")
+	killing(t, f, quick, func(id string) (string, string) { return "s3:" + id, folder(id) })
+	if !strings.Contains(survivor.text(), "part done") {
+		t.Error("the other worker has done nothing")
 	}
 }
 

@@ -376,10 +376,13 @@ func (q *Queue) Times(id string) delivery.Times {
 
 // permanent are the errors that no pause mends.
 var permanent = []error{delivery.ErrOtherParameters, delivery.ErrForeign, delivery.ErrNothingDelivered, registry.ErrNotFound, registry.ErrForbidden,
-	registry.ErrConflict, registry.ErrState, store.ErrKey, errSpec, errCancelled}
+	registry.ErrConflict, registry.ErrState, store.ErrKey, errSpec, errCancelled, ErrFinal}
 
 // errSpec says that a job cannot be worked on as it is.
 var errSpec = errors.New("jobs: the job cannot be worked on here")
+
+// ErrFinal is for what Config's functions return: trying again will not help.
+var ErrFinal = errors.New("jobs: trying again will not help")
 
 func passes(err error) bool {
 	for _, kind := range permanent {
