@@ -43,6 +43,7 @@ type deliverRunCmd struct {
 	Increment bool     `help:"The same, since the last finished delivery under the licence and those it goes on from."`
 	rightsFlags
 	termsFlags
+	memoryFlag
 	ShardSize int           `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
 	Wait      time.Duration `placeholder:"TIME" help:"Wait so long, such as 1m, for another run that holds the place. That of a run that was killed in a bucket ends within half a minute."`
 	Detach    bool          `help:"Leave the work to workers ('filigrane worker') and print the job's name."`
@@ -87,6 +88,9 @@ type deliverJSON struct {
 // Run makes the delivery.
 func (c *deliverRunCmd) Run(s *session) error {
 	abs, err := s.absolute(c.Output)
+	if err == nil {
+		err = c.memoryFlag.check()
+	}
 	if err != nil {
 		return err
 	}

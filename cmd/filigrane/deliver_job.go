@@ -40,7 +40,7 @@ func (c *deliverRunCmd) make(s *session, r *records, spec delivery.Spec, st stor
 	if err != nil {
 		return nil, err
 	}
-	q, err := r.queue(s, newRemarks(s), impatient)
+	q, err := r.queue(s, newRemarks(s), c.memoryFlag.impatient)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,20 @@ import (
 type workerCmd struct {
 	Drain bool     `help:"End when there is nothing left to do."`
 	Kinds []string `sep:"," placeholder:"LIST" help:"The kinds of jobs to work on: delivery, import. Default all that this workspace can."`
-	Log   string   `default:"json" placeholder:"FORM" help:"How events are written to standard error, a line each: json or text. Default ${default}."`
+	memoryFlag
+	Log string `default:"json" placeholder:"FORM" help:"How events are written to standard error, a line each: json or text. Default ${default}."`
+}
+
+// memoryFlag bounds what pictures take while they are marked.
+type memoryFlag struct {
+	MaxMemory sizeFlag `default:"4GiB" placeholder:"SIZE" help:"Memory for pictures that are worked on at once; one that needs more is worked on alone. Default ${default}."`
+}
+
+func (f memoryFlag) check() error {
+	if f.MaxMemory < 1 {
+		return badInput("--max-memory %d: give a size, as 4GiB", int64(f.MaxMemory))
+	}
+	return nil
 }
 
 // Help explains workers.
@@ -39,6 +52,9 @@ Example: filigrane worker --drain --log text`
 // Run works.
 func (c *workerCmd) Run(s *session) error {
 	kinds, err := jobKinds(c.Kinds)
+	if err == nil {
+		err = c.memoryFlag.check()
+	}
 	if err != nil {
 		return err
 	}
@@ -59,7 +75,7 @@ func (c *workerCmd) Run(s *session) error {
 		return err
 	}
 	defer r.Close()
-	q, err := r.queue(s, slog.New(log), func(*jobs.Config) {})
+	q, err := r.queue(s, slog.New(log), func(config *jobs.Config) { config.MaxMemory = int64(c.MaxMemory) })
 	if err != nil {
 		return err
 	}
@@ -158,7 +174,9 @@ func (c *termsFlags) fromMap(m map[string]string) {
 
 // impatient is how a delivery is worked on in the foreground: what fails is tried a few times only, since somebody waits
 // and can mend it, and imports are left to workers.
-func impatient(c *jobs.Config) { c.Tries, c.Backoff, c.Import = 3, 250*time.Millisecond, nil }
+func (f memoryFlag) impatient(c *jobs.Config) {
+	c.Tries, c.Backoff, c.Import, c.MaxMemory = 3, 250*time.Millisecond, nil, int64(f.MaxMemory)
+}
 
 // remarks writes what goes wrong in a job as remarks, for who makes a delivery in the foreground.
 type remarks struct {

@@ -209,3 +209,35 @@ func TestFairness(t *testing.T) {
 		t.Errorf("the first is done but for %d parts, the second but for %d", a.Left, b.Left)
 	}
 }
+
+// TestStagingLost: parts whose staging was lost after they were done are done again.
+func TestStagingLost(t *testing.T) {
+	f := newFixture(t, drivers[0].place(t))
+	f.Slow = 40 * time.Millisecond
+	place := filepath.Join(t.TempDir(), "place")
+	q := f.queue(t)
+	f.deliver(t, q, "d1", place)
+	inBackground(t, q)
+	until(t, "some parts are done", 20*time.Second, func() bool { j := f.job(t, "d1"); return j.Stage == stagePart && j.Parts-j.Left > 4 })
+	_, err := q.Pause(ctx, bank, "d1", "")
+	must(t, err)
+	until(t, "at rest", 5*time.Second, func() bool {
+		l, err := f.reg.JobParts(ctx, bank, "d1", registry.PartRunning, registry.Page{})
+		return err == nil && len(l.Items) == 0
+	})
+	if f.job(t, "d1").Stage != stagePart {
+		t.Fatal("paused too late")
+	}
+	lost, err := filepath.Glob(filepath.Join(place, "staging", "part-*.json"))
+	must(t, err)
+	for _, file := range lost[:3] {
+		must(t, os.Remove(file))
+	}
+	_, err = q.Resume(ctx, bank, "d1")
+	must(t, err)
+	until(t, "finished", 20*time.Second, func() bool { return f.job(t, "d1").State == registry.JobFinished })
+	if j := f.job(t, "d1"); j.Run < 3 || j.Done != works {
+		t.Errorf("run %d, %d works", j.Run, j.Done)
+	}
+	expectSame(t, contents(t, place), f.want(t))
+}

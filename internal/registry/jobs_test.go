@@ -215,3 +215,43 @@ func TestDeadWorkers(t *testing.T) {
 		wants(t, r.AddWorker(ctx, ops, Worker{ID: "gone", Host: "h"}), ErrConflict)
 	})
 }
+
+// TestReopenedParts: a stage whose parts turn out not to be done is gone back to, once, and only those parts are issued.
+func TestReopenedParts(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *Registry) {
+		w := worker(t, r, "one")
+		for _, ticket := range begun(t, r, "j", w, 5) {
+			get[*Begun](t)(r.BeginPart(ctx, ours, ticket, w, noon))
+			get[int](t)(endPart(r, ours, ticket, PartEnd{Done: 2, Refused: 1, Then: Stage{"seal", 1}}))
+		}
+		seal := get[[]Ticket](t)(r.IssueParts(ctx, ours, "j", 9, noon))[0]
+		get[*Begun](t)(r.BeginPart(ctx, ours, seal, w, noon))
+		reopen := func() bool {
+			t.Helper()
+			_, ok, err := r.ReopenParts(ctx, ours, seal, Stage{"mark", 5}, []int{1, 3}, []string{"seal"}, noon)
+			must(t, err)
+			return ok
+		}
+		if !reopen() || reopen() {
+			t.Fatal("a ticket reopens parts once")
+		}
+		j := get[Job](t)(r.Job(ctx, ours, "j"))
+		if j.Stage != "mark" || j.Parts != 5 || j.Left != 2 || j.Done != 6 || j.Refused != 3 {
+			t.Fatalf("%+v", j)
+		}
+		again := get[[]Ticket](t)(r.IssueParts(ctx, ours, "j", 9, noon))
+		if !cmp.Equal(again, []Ticket{{"j", 2, "mark", 1}, {"j", 2, "mark", 3}}) {
+			t.Fatal(again)
+		}
+		for _, ticket := range again {
+			get[*Begun](t)(r.BeginPart(ctx, ours, ticket, w, noon))
+			get[int](t)(endPart(r, ours, ticket, PartEnd{Done: 2, Then: Stage{"seal", 1}}))
+		}
+		seal = get[[]Ticket](t)(r.IssueParts(ctx, ours, "j", 9, noon))[0]
+		if b := get[*Begun](t)(r.BeginPart(ctx, ours, seal, w, noon)); b == nil {
+			t.Fatal("the later stage is done already")
+		}
+		_, _, err := r.ReopenParts(ctx, ours, seal, Stage{"mark", 5}, []int{7}, nil, noon)
+		wants(t, err, ErrState)
+	})
+}
