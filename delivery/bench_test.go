@@ -3,10 +3,12 @@ package delivery
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/embed"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/signal"
@@ -55,7 +57,7 @@ func BenchmarkSteps(b *testing.B) {
 		files[names[i]] = &fstest.MapFile{Data: photo(b, names[i])}
 	}
 	spec := specOf(b, files, "square:1024", nil)
-	m, err := newMarker(spec, Folder(files))
+	m, err := newMarker(spec)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -71,10 +73,11 @@ func BenchmarkSteps(b *testing.B) {
 	for step, d := range spent {
 		b.ReportMetric(float64(d.Microseconds())/1000/float64(images), step+"-ms")
 	}
-	st := openStore(b, b.TempDir())
+	staged := Making{store: openStore(b, b.TempDir()), job: "bench"}
 	began := time.Now()
-	for range 20 {
-		if err := stage(context.Background(), st, record{Work: "w", Image: &Image{}}, make([]byte, 1<<21)); err != nil {
+	for i := range 20 {
+		one := gathered{outcome{Work: concepts.WorkID(fmt.Sprint(i)), Image: &Image{}}, make([]byte, 1<<21)}
+		if err := staged.stageBatch(context.Background(), 0, []gathered{one}, nil, new(Times)); err != nil {
 			b.Fatal(err)
 		}
 	}

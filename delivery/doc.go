@@ -20,12 +20,25 @@
 // Every file by itself (ReadableEach), or for pictures too small for that, pools of the files of each concept
 // (ReadablePool). A pool that does not name its concept is noted in the manifest and refuses nothing.
 //
+// # Steps, and who takes them
+//
+// A Making is a delivery in steps that any number of processes on many machines take together: Begin, every Part, Seal, every
+// Shard, Finish. Run takes them in one process, with the same bytes in the end; the same job can be gone on with either way.
+// Parts and shards need no lock: who takes one twice, or at the same time as another process, writes what is there
+// already. Seal fixes which works each shard holds and is written once.
+//
 // # Order of durable writes
 //
-// lock, job.json, per image staging/<id>.img then staging/<id>.json (under ReadablePool per batch of images
-// staging/batch-<hash>.img then staging/batch-<hash>.json), per shard shard-N.tar then staging/shard-N.json,
-// codebook.json, manifest.json; then staging/* and job.json go. A run that was killed anywhere is continued by the
-// same call. See Run.
+//	job.json                                  Begin, under the lock
+//	staging/part-N-H.img, then its .json      Part: up to 64 works or 32 MB at once, see batchRecord
+//	staging/plan-N-H.json, then sealed.json   Seal, under the lock
+//	shard-N.tar, then staging/shard-N.json    Shard; then the .img of which all is in shards go
+//	codebook.json, then manifest.json         Finish, under the lock; then staging/*, then job.json go
+//
+// Whoever was killed anywhere is continued by the same calls: what is lost is at most one batch of each part under way. A
+// delivery needs room for its images and two shards, or as many as are written at once. A process that goes on after it was
+// taken for dead changes no byte of a delivery, but may leave objects in staging: see Sweep, and Abandon for a job that was
+// cancelled. Refusals that may pass (there is no master today) are staged last, so that going on tries again.
 //
 // # Increments
 //
@@ -35,8 +48,9 @@
 //
 // # Memory
 //
-// A run holds a record of each picture, under a kilobyte, besides the catalogue; pictures only while they are worked on.
-// The manifest is written and read element by element.
+// Besides the catalogue the end of a delivery holds a record of each picture, under a kilobyte; parts and shards hold those
+// of their own works. Pictures are there only while they are worked on, within Spec.MaxMemory, and until their batch is
+// staged. The manifest is written and read element by element.
 //
 // # Trust
 //

@@ -165,12 +165,16 @@ func TestMetadataTravels(t *testing.T) {
 		t.Skipf("the photograph has no creator in its metadata: %v", err)
 	}
 	spec := specOf(t, files, "square:512", nil)
-	m, err := newMarker(spec, Folder(files))
+	spec, err = spec.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newMarker(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w, _ := spec.Catalogue.Work(workOf(files, name))
-	_, file, ref, err := m.image(context.Background(), w)
+	_, file, ref, err := m.image(context.Background(), w, Folder(files), new(Times))
 	if err != nil || ref != nil {
 		t.Fatal(err, ref)
 	}

@@ -65,21 +65,20 @@ type marker struct {
 	profile *mark.Profile
 	books   *mark.Books
 	readers *readers
-	source  Source
 }
 
-func newMarker(spec Spec, source Source) (*marker, error) {
+func newMarker(spec Spec) (*marker, error) {
 	p, err := mark.ProfileByID(spec.ProfileID)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
-	return &marker{spec: spec, profile: p, books: mark.NewBooks(p, spec.Keys), source: source,
+	return &marker{spec: spec, profile: p, books: mark.NewBooks(p, spec.Keys),
 		readers: newReaders(p, spec.Keys, spec.Geometry)}, nil
 }
 
-// image does the way of one work. The error is of the batch: the context's. Everything else that goes wrong, a
-// panic included, refuses this work only.
-func (m *marker) image(ctx context.Context, w concepts.Work) (img *Image, file []byte, ref *refusal, err error) {
+// image does the way of one work, and adds to t what it took. The error is of the batch: the context's. Everything
+// else that goes wrong, a panic included, refuses this work only.
+func (m *marker) image(ctx context.Context, w concepts.Work, source Source, t *Times) (img *Image, file []byte, ref *refusal, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			img, file, err = nil, nil, nil
@@ -91,14 +90,19 @@ func (m *marker) image(ctx context.Context, w concepts.Work) (img *Image, file [
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
-	data, ref := m.read(ctx, w)
+	data, ref := m.read(ctx, w, source, t)
 	if err := ctx.Err(); err != nil {
 		return nil, nil, nil, err
 	}
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
-	img, file, ref, err = m.mark(ctx, data, names)
+	leave, err := m.spec.Room.decode(ctx, m.weight(data))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer leave()
+	img, file, ref, err = m.mark(ctx, data, names, t)
 	if ref != nil || err != nil {
 		return nil, nil, ref, err
 	}
@@ -106,6 +110,7 @@ func (m *marker) image(ctx context.Context, w concepts.Work) (img *Image, file [
 	for i, id := range ids {
 		img.Concepts = append(img.Concepts, NumberedConcept{Number: names.Concepts[i], ID: id})
 	}
+	img.Key, img.WordsSHA256 = sampleKey(w.ID), m.spec.wordsHash(w)
 	return img, file, nil, nil
 }
 
@@ -125,13 +130,14 @@ func (m *marker) names(id concepts.WorkID) (mark.Names, []concepts.ConceptID, *r
 }
 
 // read gives the master's bytes if they are those of the catalogue.
-func (m *marker) read(ctx context.Context, w concepts.Work) ([]byte, *refusal) {
+func (m *marker) read(ctx context.Context, w concepts.Work, source Source, t *Times) ([]byte, *refusal) {
+	defer since(&t.Read)()
 	passing := func(k Kind, format string, args ...any) *refusal {
 		r := refuse(k, format, args...)
 		r.passing = true
 		return r
 	}
-	r, err := m.source(ctx, w)
+	r, err := source(ctx, w)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, passing(Missing, "there is no file %s; put it back, or take the work out of the catalogue", w.Path)
 	}
@@ -144,6 +150,7 @@ func (m *marker) read(ctx context.Context, w concepts.Work) ([]byte, *refusal) {
 		limit = raster.DefaultLimits().MaxBytes
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	t.BytesRead += int64(len(data))
 	if err != nil {
 		return nil, passing(Kind(raster.KindUnreadable), "the file cannot be read to its end; check the disk")
 	}
@@ -158,8 +165,8 @@ func (m *marker) read(ctx context.Context, w concepts.Work) ([]byte, *refusal) {
 
 // mark runs the closed loop: mark, encode, re-read, detect, and stronger if that failed. Under ReadablePool it marks
 // once: what is detected are pools, at the end.
-func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Image, []byte, *refusal, error) {
-	p, err := raster.Decode(data, m.spec.Limits)
+func (m *marker) mark(ctx context.Context, data []byte, names mark.Names, t *Times) (*Image, []byte, *refusal, error) {
+	p, err := m.decode(data, t)
 	if err != nil {
 		return nil, nil, refusalOf(err), nil
 	}
@@ -167,12 +174,14 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names) (*Imag
 	if err := p.Declare(m.spec.Rights.xmp()); err != nil {
 		return nil, nil, refusalOf(err), nil
 	}
+	scaled := since(&t.Geometry)
 	host, did, ref := m.spec.Geometry.apply(p.Image, keepsDepth(m.spec.Format.EncodeOptions(p.Format)))
+	scaled()
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
 	plain := mark.NewCell(m.profile, m.books, names)
-	h, ref := m.host(host)
+	h, ref := m.host(host, t)
 	if ref != nil {
 		return nil, nil, ref, nil
 	}
@@ -284,18 +293,27 @@ type measured struct {
 	picture image.Image
 	host    *embed.Host
 	drawn   bool
+	times   *Times // of this work
 }
 
-func (m *marker) host(picture image.Image) (*measured, *refusal) {
+// decode reads a master.
+func (m *marker) decode(data []byte, t *Times) (*raster.Picture, error) {
+	defer since(&t.Decode)()
+	return raster.Decode(data, m.spec.Limits)
+}
+
+func (m *marker) host(picture image.Image, t *Times) (*measured, *refusal) {
+	defer since(&t.Mark)()
 	h, err := embed.NewHost(picture, m.spec.Geometry.ResolutionOf(picture.Bounds().Dx(), picture.Bounds().Dy()))
 	if err != nil {
 		return nil, refusedBy(err)
 	}
-	return &measured{picture, h, h.FlatShare() > drawnShare}, nil
+	return &measured{picture, h, h.FlatShare() > drawnShare, t}, nil
 }
 
 // embed marks the host at a strength.
 func (h *measured) embed(cell *mark.Cell, targetDB float64) (image.Image, embed.Report, *refusal) {
+	defer since(&h.times.Mark)()
 	marked, rep, err := h.host.Mark(cell, targetDB)
 	if err != nil {
 		return nil, rep, refusedBy(err)
@@ -355,6 +373,7 @@ func (m *marker) attempt(p *raster.Picture, host *measured, cell *mark.Cell, nam
 	if ref != nil {
 		return nil, ref
 	}
+	defer since(&host.times.Verify)()
 	views, ref := m.views(again)
 	if ref != nil {
 		return nil, ref
@@ -374,9 +393,13 @@ func (m *marker) write(p *raster.Picture, host *measured, cell *mark.Cell, targe
 	out := *p
 	out.Image = marked
 	var file bytes.Buffer
-	if err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions(p.Format)); err != nil {
+	encoded := since(&host.times.Encode)
+	err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions(p.Format))
+	encoded()
+	if err != nil {
 		return nil, nil, nil, refusalOf(err)
 	}
+	defer since(&host.times.Verify)()
 	again, err := raster.Decode(file.Bytes(), m.spec.Limits)
 	if err != nil {
 		return nil, nil, nil, refuse(Fault, "the file written cannot be read back (%v): report it with the master", err)

@@ -91,19 +91,19 @@ type poolReader struct {
 }
 
 // pools reads the pools of the delivery being made.
-func (r *run) pools(ctx context.Context, m *Manifest) error {
-	p, err := mark.ProfileByID(m.Parameters.Profile)
+func (m *Making) pools(ctx context.Context, man *Manifest) error {
+	p, err := mark.ProfileByID(man.Parameters.Profile)
 	if err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
-	reader := &poolReader{r.store, newReaders(p, r.spec.Keys, m.Parameters.Geometry).of(1, 1), m.Images, r.spec.Limits}
-	all := poolsOf(m.Images)
-	m.Pools = make([]Pool, len(all))
+	reader := &poolReader{m.store, newReaders(p, m.spec.Keys, man.Parameters.Geometry).of(1, 1), man.Images, m.spec.Limits}
+	all := poolsOf(man.Images)
+	man.Pools = make([]Pool, len(all))
 	g, each := errgroup.WithContext(ctx)
-	g.SetLimit(r.spec.Workers)
+	g.SetLimit(m.spec.Workers)
 	for i, c := range all {
 		g.Go(func() (err error) {
-			m.Pools[i], err = reader.more(each, c)
+			man.Pools[i], err = reader.more(each, c)
 			return err
 		})
 	}

@@ -21,6 +21,7 @@ const (
 	Clips           Kind = "clips"             // the samples clip or round away: a white page
 	MarkUnreadable  Kind = "mark_unreadable"   // written and re-read, the mark was not found down to the floor
 	Fault           Kind = "fault"             // a fault of this program, to be reported
+	Poison          Kind = "poison"            // the process that worked on it died, again and again
 )
 
 // Refusal says why a work is not in the delivery.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -22,15 +23,21 @@ import (
 	"github.com/filigrane/filigrane/internal/store/dir"
 )
 
-// childVariable, set to a folder, makes the test binary deliver the small set into it and end.
-const childVariable = "FILIGRANE_DELIVERY_TEST_CHILD"
+// childVariable, set to a folder, makes the test binary deliver the small set into it and end; with stepsVariable set too, to
+// a seed, by steps that others take at the same time.
+const (
+	childVariable = "FILIGRANE_DELIVERY_TEST_CHILD"
+	stepsVariable = "FILIGRANE_DELIVERY_TEST_STEPS"
+)
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(childVariable); folder != "" {
 		var t testing.T // gathers failures of the fixture; none are expected
 		files := smallSet(&t)
 		st, err := dir.Open(folder)
-		if err == nil {
+		if seed := os.Getenv(stepsVariable); err == nil && seed != "" {
+			err = takeSteps(smallSpec(&t, files), files, st, seed)
+		} else if err == nil {
 			_, err = Run(context.Background(), smallSpec(&t, files), Folder(files), st, nil)
 		}
 		if err != nil {
@@ -59,17 +66,30 @@ func smallSpec(t testing.TB, files fstest.MapFS) Spec {
 	return spec
 }
 
-// undisturbed delivers the small set without interruption.
+// undisturbed gives the small set as delivered without interruption.
 func undisturbed(t testing.TB) map[string]string {
-	folder := t.TempDir()
-	files := smallSet(t)
-	spec := smallSpec(t, files)
-	spec.Workers = 1
-	d := deliver(t, spec, files, openStore(t, folder))
-	if len(d.Images) != 5 || len(d.Refusals) != 2 {
-		t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+	t.Helper()
+	small.once.Do(func() {
+		folder := t.TempDir()
+		files := smallSet(t)
+		spec := smallSpec(t, files)
+		spec.Workers = 1
+		d := deliver(t, spec, files, openStore(t, folder))
+		if len(d.Images) != 5 || len(d.Refusals) != 2 {
+			t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+		}
+		small.contents = contents(t, folder)
+	})
+	if small.contents == nil {
+		t.Fatal("it could not be delivered")
 	}
-	return contents(t, folder)
+	return maps.Clone(small.contents)
+}
+
+// small is what undisturbed made.
+var small struct {
+	once     sync.Once
+	contents map[string]string
 }
 
 // TestKilled kills a process at random moments and goes on, until one run ends by itself: its bytes are those of an
@@ -268,19 +288,19 @@ func TestForeignFiles(t *testing.T) {
 func TestDamagedStaging(t *testing.T) {
 	want := undisturbed(t)
 	files := smallSet(t)
-	damagedStaging(t, smallSpec(t, files), files, 1+5*2+1, "*.img", want)
+	damagedStaging(t, smallSpec(t, files), files, 1+2+1, want) // the job, a batch, and the refusal of what is missing
 }
 
 // damagedStaging stops a run after so many puts and damages what it staged: the next run says so, and the one after
 // that delivers.
-func damagedStaging(t *testing.T, spec Spec, files fstest.MapFS, puts int, pattern string, want map[string]string) {
+func damagedStaging(t *testing.T, spec Spec, files fstest.MapFS, puts int, want map[string]string) {
 	t.Helper()
 	folder := t.TempDir()
 	st := openStore(t, folder)
 	if _, err := Run(context.Background(), spec, Folder(files), &faulty{Store: st, left: puts, err: errors.New("stop")}, nil); err == nil {
 		t.Fatal("it ended")
 	}
-	staged, err := filepath.Glob(filepath.Join(folder, "staging", pattern))
+	staged, err := filepath.Glob(filepath.Join(folder, "staging", "part-*.img"))
 	if err != nil || len(staged) == 0 {
 		t.Fatal("nothing is staged", err)
 	}

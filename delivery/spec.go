@@ -49,6 +49,14 @@ type Spec struct {
 	Recalls map[concepts.WorkID]string
 	// Workers is how many images are worked on at once. Default GOMAXPROCS. It changes no byte.
 	Workers int
+	// MaxMemory bounds, in bytes, what the masters that are decoded and marked at once take, as estimated of their
+	// headers (see Room). A larger one is worked on alone. Default 4 GiB. It changes no byte.
+	MaxMemory int64
+	// Room, if it is given, stands for Workers and MaxMemory: several makings of one process may share one.
+	Room *Room
+	// PartWorks is how many works one part of a Making has, 1 to 1024. Default 64. A job that was begun keeps the parts
+	// it was begun with. It changes no byte of the delivery.
+	PartWorks int
 	// CodeVersion names the program, for the manifest. Any text.
 	CodeVersion string
 	// Limits bounds what masters may claim. Default raster.DefaultLimits.
@@ -59,6 +67,13 @@ type Spec struct {
 
 // MaxImagesPerShard bounds a shard: a million images are terabytes.
 const MaxImagesPerShard = 1_000_000
+
+// Defaults of a Spec.
+const (
+	defaultPartWorks = 64
+	maxPartWorks     = 1024 // whose records are in memory together
+	defaultMemory    = 4 << 30
+)
 
 // Format says how images are written.
 type Format string
@@ -154,6 +169,12 @@ func (s Spec) withDefaults() (Spec, error) {
 	if s.Workers == 0 {
 		s.Workers = runtime.GOMAXPROCS(0)
 	}
+	if s.MaxMemory == 0 {
+		s.MaxMemory = defaultMemory
+	}
+	if s.PartWorks == 0 {
+		s.PartWorks = defaultPartWorks
+	}
 	if _, err := mark.ProfileByID(s.ProfileID); err != nil {
 		return s, fmt.Errorf("delivery: %w", err)
 	}
@@ -173,8 +194,13 @@ func (s Spec) withDefaults() (Spec, error) {
 		return s, fmt.Errorf("delivery: a floor of %g dB; choose 20 to 60", s.FloorDB)
 	case s.ImagesPerShard < 1 || s.ImagesPerShard > MaxImagesPerShard || s.Workers < 1:
 		return s, fmt.Errorf("delivery: %d images a shard, %d workers; choose 1 to %d and at least 1", s.ImagesPerShard, s.Workers, MaxImagesPerShard)
+	case s.PartWorks < 1 || s.PartWorks > maxPartWorks || s.MaxMemory < 1:
+		return s, fmt.Errorf("delivery: %d works a part, %d bytes of memory; choose 1 to %d and at least 1", s.PartWorks, s.MaxMemory, maxPartWorks)
 	case s.KeyFingerprint == "":
 		return s, errors.New("delivery: the fingerprint of the delivery's key is needed")
+	}
+	if s.Room == nil {
+		s.Room = NewRoom(s.Workers, s.MaxMemory)
 	}
 	return s, nil
 }
