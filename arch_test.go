@@ -46,6 +46,8 @@ var law = map[string]struct {
 	"internal/ingest/optout":     {pure: true, may: []string{"internal/ingest/xmp"}},
 	"internal/ingest/table":      {may: []string{"concepts"}},
 	"internal/ingest":            {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest/xmp", "internal/ingest/optout", "internal/ingest/table"}},
+	"internal/intake":            {may: []string{"concepts", "iscc", "party", "internal/raster", "internal/ingest", "internal/ingest/optout", "internal/ingest/table", "internal/registry", "internal/store"}},
+	"internal/store/limited":     {may: []string{"internal/store"}},
 	"internal/workspace":         {may: []string{"concepts", "mark", "internal/raster"}},
 	"internal/report":            {},
 	"internal/demo":              {may: []string{"concepts", "mark", "embed", "detect", "royalty", "internal/signal", "internal/attack", "internal/generated", "internal/report"}},
@@ -56,7 +58,8 @@ var law = map[string]struct {
 	"delivery/papers":            {may: []string{"concepts", "mark", "delivery", "internal/store"}},
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "delivery/papers", "internal/signal", "internal/raster",
-		"internal/store", "internal/store/dir", "internal/store/s3", "internal/registry", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
+		"internal/store", "internal/store/dir", "internal/store/s3", "internal/store/limited", "internal/ingest", "internal/ingest/optout", "internal/ingest/table", "internal/intake",
+		"internal/registry", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

@@ -1,85 +1,83 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"errors"
-	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/filigrane/filigrane/concepts"
-	"github.com/filigrane/filigrane/internal/raster"
+	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/intake"
 	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store"
+	"github.com/filigrane/filigrane/internal/store/dir"
+	"github.com/filigrane/filigrane/internal/store/limited"
+	"github.com/filigrane/filigrane/internal/store/s3"
 	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // importCmd is "filigrane import".
 type importCmd struct {
-	Dir       string `arg:"" help:"The folder of masters, or one below it."`
-	CSV       string `name:"csv" placeholder:"FILE" help:"The bank's table: a column \"file\" with paths below the folder of masters; title, creator, keywords, rights_holder and columns of your own. Kept in the workspace until another is given."`
-	Checksum  bool   `help:"Read every file again, not only those whose size or time changed."`
-	MoveRoot  bool   `help:"The masters have moved: DIR is the new place of the whole folder."`
-	refusals  []refusalJSON
-	saveEvery time.Duration
+	Place      string   `arg:"" help:"The folder of masters or one below it, or s3://bucket/prefix."`
+	CSV        string   `name:"csv" xor:"table" placeholder:"FILE" help:"The bank's table: a column \"file\" with paths below the masters' place, or \"id\"; title, creator, rights_holder, share, isni and columns of your own. Kept until another is given."`
+	JSONL      string   `name:"jsonl" xor:"table" placeholder:"FILE" help:"The same as lines of JSON."`
+	Checksum   bool     `help:"Read every file again, not only those whose size or time changed."`
+	MoveRoot   bool     `help:"The masters have moved: PLACE is where all of them are now."`
+	TDMRep     string   `name:"tdmrep" placeholder:"FILE" help:"The site's tdmrep.json: what it reserves is reserved. Kept until another is given; [] ends it."`
+	RSL        string   `name:"rsl" placeholder:"FILE" help:"The site's RSL licence, likewise; an <rsl/> without contents ends it."`
+	SitePrefix string   `placeholder:"PATH" help:"Where the site shows the masters, as /photos/: a file's path there is this and its own. Kept with the rules."`
+	Consent    string   `placeholder:"FILE|TEXT" help:"Record that training is allowed although files or the site reserve it: \"by: NAME; on: YYYY-MM-DD; contract: REFERENCE\", or a file that says so. See below."`
+	ConsentFor string   `placeholder:"FOLDER" help:"The consent holds for works below this folder only."`
+	Rate       float64  `placeholder:"N" help:"At most N requests a second to the masters' place; 0 means as many as it gives."`
+	RateBytes  sizeFlag `placeholder:"SIZE" help:"Read at most so many bytes a second, as 20MB."`
+	Readers    int      `placeholder:"N" help:"Files read at once; default is two per processor."`
+	MaxMemory  sizeFlag `default:"3GiB" placeholder:"SIZE" help:"Memory for files and decoded pictures together; a picture that needs more is read alone."`
+}
+
+// sizeFlag is a number of bytes, as 20MB or 3GiB.
+type sizeFlag int64
+
+// UnmarshalText reads a size.
+func (f *sizeFlag) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err == nil && n > 1<<62 {
+		err = errors.New("too large")
+	}
+	*f = sizeFlag(n)
+	return err
 }
 
 // Help explains what is and is not taken.
 func (importCmd) Help() string {
-	return `Pictures are recognised by their content. Title, creator, keywords and rights come from XMP, IPTC and EXIF; the table has the last word. Files that cannot be used are listed with a reason: truncated, cmyk, animated, too_large, not_an_image, hidden, duplicate and so on. They do not change the exit code as long as one picture was taken.
+	return `Pictures are recognised by their content. Title, creator, keywords and rights come from the file first, XMP before IPTC before EXIF; the table fills in what is missing, and where both speak and differ the difference is reported. Rights holders need shares that make 100 %; numbers are checked by their check digits. What a person has to settle is in 'filigrane todos'. Files that cannot be used are refused with a reason: truncated, cmyk, animated, too_large, not_an_image, hidden, duplicate, symlink and so on: 'filigrane refusals'. They do not change the exit code as long as one picture was taken. Links are not followed.
 
-Importing again only reads what changed and says what was added, changed, moved, and is missing.
+Importing again only reads what changed and says what was added, changed, moved, and is missing. An import that was killed goes on when it is run again.
 
-Example: filigrane import /photos --csv /photos/metadata.csv`
-}
+Works whose file, or whose site, reserves training are reserved and not delivered; 'filigrane reservations' has the evidence. The column data_mining of the table lifts it for one work (DMI-ALLOWED). A bank whose own files forbid training to everybody else records its consent with --consent: who consented, when, under what contract; it is kept as evidence, holds for later imports too, and lifts nothing that the table itself reserves.
 
-// refusalJSON is a file that was not taken.
-type refusalJSON struct {
-	File   string `json:"file"`
-	Kind   string `json:"kind"`
-	Detail string `json:"detail"`
-}
+The masters' place is a folder, or a bucket of any S3-compatible storage: s3://bucket/prefix?endpoint=https://host:port&region=name&style=path. What the address leaves out comes from AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) and AWS_REGION; credentials from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, never from the address; AWS_CA_BUNDLE names a file of authorities for https. The credentials need to list and read, no more.
 
-// importJSON is the report of an import.
-type importJSON struct {
-	Root      string        `json:"root"`
-	Works     int           `json:"works"` // usable now
-	Added     int           `json:"added"`
-	Changed   int           `json:"changed"`
-	Moved     int           `json:"moved"`
-	Unchanged int           `json:"unchanged"`
-	Missing   []string      `json:"missing"`
-	Reserved  []string      `json:"reserved"` // works whose metadata forbids training
-	Refusals  []refusalJSON `json:"refusals"`
-	Table     *tableJSON    `json:"table,omitempty"`
-}
-
-// tableJSON says how the bank's table fits the files.
-type tableJSON struct {
-	Rows            int            `json:"rows"`
-	RowsWithoutFile []string       `json:"rows_without_file"`
-	FilesWithoutRow []string       `json:"files_without_row"`
-	Conflicts       []conflictJSON `json:"conflicts"`
-}
-
-type conflictJSON struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Field   string `json:"field"`
-	InFile  string `json:"in_file"`
-	InTable string `json:"in_table"`
+Example: filigrane import /photos --csv /photos/metadata.csv
+Example: filigrane import "s3://masters/2024?endpoint=https://s3.example" --jsonl rights.jsonl --rate 200
+Example: filigrane import /photos --consent "by: Anna Berg, head of rights; on: 2026-11-01; contract: AB-17" --consent-for studio/`
 }
 
 // Run imports.
 func (c *importCmd) Run(s *session) error {
-	if c.saveEvery == 0 {
-		c.saveEvery = 30 * time.Second
+	began := time.Now()
+	limits := limited.Limits{RequestsPerSecond: c.Rate, BytesPerSecond: int64(c.RateBytes)}
+	if err := limits.Check(); err != nil {
+		return badInput("--rate: %w", err)
+	}
+	if c.Readers < 0 {
+		return badInput("--readers %d: give 1 or more", c.Readers)
 	}
 	r, err := s.records()
 	if err != nil {
@@ -91,181 +89,183 @@ func (c *importCmd) Run(s *session) error {
 		return err
 	}
 	defer release()
-	dir, root, err := c.place(s, r)
+	from, err := c.place(s, r)
 	if err != nil {
 		return err
 	}
-	old, err := c.known(s, r)
+	defer from.Close()
+	opt, err := c.options(s, r, from, began)
 	if err != nil {
 		return err
 	}
-	w := &walker{root: root, own: ownPaths(s, r)}
-	if c.CSV != "" {
-		w.own[realPath(c.CSV)] = true // a table among the pictures is no refusal
+	if t := opt.Ingest.Table; t != nil {
+		defer t.Close()
 	}
-	if err := w.walk(dir); err != nil {
+	rep, err := intake.Run(s.ctx, limited.New(from.bucket, limits), r.reg, r.scope, opt)
+	if err != nil {
+		if errors.Is(err, intake.ErrNothing) || errors.Is(err, store.ErrNotFound) {
+			return inputError{err}
+		}
+		if inBucket(from.root) {
+			return placeError(err)
+		}
 		return err
 	}
-	c.refusals = w.refusals
-	if len(w.files) == 0 {
-		return badInput("no file in %s can be a picture (%d refused); check the folder", dir, len(c.refusals))
-	}
-	if c.CSV != "" {
-		text, err := os.ReadFile(c.CSV)
-		if err != nil {
-			return badInput("--csv: %w", err)
-		}
-		if _, err := concepts.ReadMetadataCSV(bytes.NewReader(text)); err != nil {
-			return badInput("--csv %s: %w", c.CSV, err)
-		}
-		if _, err := r.reg.SetBankTable(s.ctx, r.scope, text, time.Now()); err != nil {
-			return err
-		}
-	}
-	m := newMerger(old, w.below(dir), c.Checksum)
-	if err := c.readAll(s, r, root, w.files, m); err != nil {
-		return err
-	}
-	return c.finish(s, r, root, m)
+	return c.tell(s, r, from, opt, rep, began)
 }
 
-// known gives the works of the registry as records.
-func (c *importCmd) known(s *session, r *records) (old []workspace.Record, err error) {
-	err = each(func(p registry.Page) (registry.List[registry.Work], error) {
-		return r.reg.Works(s.ctx, r.scope, registry.WorkQuery{}, p)
-	}, func(w registry.Work) error {
-		old = append(old, workspace.Record{ID: w.ID, Path: w.Path, SHA256: w.SHA256, Bytes: w.Bytes, Width: w.Width, Height: w.Height, Format: w.Format, Title: w.Title,
-			Creator: w.Creator, Keywords: w.Keywords, RightsHolder: w.RightsHolder, Columns: w.Columns, Missing: w.State == registry.Missing})
-		return nil
-	})
-	slices.SortStableFunc(old, func(a, b workspace.Record) int { // of several at one path the one that is there counts
-		return cmp.Compare(btoi(b.Missing), btoi(a.Missing))
-	})
-	return old, err
+// origin is where an import reads from.
+type origin struct {
+	io.Closer
+	bucket store.Bucket
+	root   string // as the registry keeps the masters' place
+	folder string // the part below it that is imported, "" or ending in "/"
+	shown  string
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
+// place opens the masters' place, and tells which part of it is meant.
+func (c *importCmd) place(s *session, r *records) (*origin, error) {
+	root, err := r.reg.Masters(s.ctx, r.scope)
+	if err != nil {
+		return nil, err
 	}
-	return 0
+	if c.MoveRoot {
+		root = ""
+	}
+	if inBucket(c.Place) {
+		return c.bucket(s, root)
+	}
+	return c.folder(root)
 }
 
-// save keeps records in the registry, joined with the table, and gives the joined works.
-func (c *importCmd) save(s *session, r *records, root string, list []workspace.Record) (joined concepts.Joined, err error) {
-	now := time.Now()
-	if _, err := r.reg.SetMasters(s.ctx, r.scope, root, now); err != nil {
-		return joined, err
-	}
-	bytesOf, missing := map[concepts.WorkID]int64{}, map[concepts.WorkID]bool{}
-	for _, rec := range list {
-		if rec.Missing {
-			missing[rec.ID] = true
-			continue
-		}
-		bytesOf[rec.ID] = rec.Bytes
-		joined.Works = append(joined.Works, rec.Work())
-	}
-	if table, has, err := c.table(s, r); err != nil {
-		return joined, err
-	} else if has {
-		if joined, err = concepts.Join(joined.Works, table); err != nil {
-			return joined, inputError{err}
-		}
-	}
-	for chunk := range slices.Chunk(joined.Works, registry.MostPerPage) {
-		var works []registry.Work
-		for _, w := range chunk {
-			works = append(works, registry.Work{Work: w, Bytes: bytesOf[w.ID]})
-		}
-		if _, err := r.reg.PutWorks(s.ctx, r.scope, works, now); err != nil {
-			return joined, err
-		}
-	}
-	return joined, c.states(s, r, joined.Works, missing, now)
+func (c *importCmd) outside(root string) error {
+	return badInput("%s is not in %s, where this bank's masters lie; import a folder below it, use another workspace, or --move-root if the masters have moved", c.Place, root)
 }
 
-// states sets the states of works, but not of recalled ones.
-func (c *importCmd) states(s *session, r *records, there []concepts.Work, missing map[concepts.WorkID]bool, now time.Time) error {
-	want := map[concepts.WorkID]registry.WorkState{}
-	for id := range missing {
-		want[id] = registry.Missing
-	}
-	for _, w := range there {
-		if want[w.ID] = registry.Active; reserved(w) {
-			want[w.ID] = registry.Reserved
-		}
-	}
-	ids := map[registry.WorkState][]concepts.WorkID{}
-	err := each(func(p registry.Page) (registry.List[registry.Work], error) {
-		return r.reg.Works(s.ctx, r.scope, registry.WorkQuery{}, p)
-	}, func(w registry.Work) error {
-		state, found := want[w.ID]
-		if !found {
-			state = registry.Missing
-		}
-		if w.State != registry.Recalled && w.State != state {
-			ids[state] = append(ids[state], w.ID)
-		}
-		return nil
-	})
-	for state, list := range ids {
-		for chunk := range slices.Chunk(list, registry.MostPerPage) {
-			if err == nil {
-				_, err = r.reg.SetWorkState(s.ctx, r.scope, chunk, state, now)
-			}
-		}
-	}
-	return err
-}
-
-// table gives the bank's table, and whether there is one.
-func (c *importCmd) table(s *session, r *records) (m concepts.Metadata, has bool, err error) {
-	text, has, err := r.reg.BankTable(s.ctx, r.scope)
-	if err == nil && has {
-		m, err = concepts.ReadMetadataCSV(bytes.NewReader(text))
-	}
-	return m, has, err
-}
-
-// place gives the folder to walk and the root it belongs to, both absolute and without links.
-func (c *importCmd) place(s *session, r *records) (dir, root string, err error) {
-	abs, err := filepath.Abs(c.Dir)
+// folder opens a folder, by its path without links.
+func (c *importCmd) folder(root string) (*origin, error) {
+	abs, err := filepath.Abs(c.Place)
 	if err == nil {
-		dir, err = filepath.EvalSymlinks(abs)
+		abs, err = filepath.EvalSymlinks(abs)
 	}
 	if err != nil {
-		return "", "", badInput("folder %s: %w", c.Dir, err)
+		return nil, badInput("folder %s: %w", c.Place, err)
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return "", "", badInput("%s is not a folder; name the folder that holds the masters", c.Dir)
+	if info, err := os.Stat(abs); err != nil || !info.IsDir() {
+		return nil, badInput("%s is not a folder; name the folder that holds the masters", c.Place)
 	}
-	if root, err = r.reg.Masters(s.ctx, r.scope); err != nil {
-		return "", "", err
+	if root == "" {
+		root = abs
 	}
-	if root == "" || c.MoveRoot {
-		root = dir
+	o := &origin{root: root, shown: c.Place}
+	if abs != root {
+		below, ok := strings.CutPrefix(abs, strings.TrimSuffix(root, string(filepath.Separator))+string(filepath.Separator))
+		if !ok {
+			return nil, c.outside(root)
+		}
+		o.folder = filepath.ToSlash(below) + "/"
 	}
-	if dir != root && !strings.HasPrefix(dir, strings.TrimSuffix(root, string(filepath.Separator))+string(filepath.Separator)) {
-		return "", "", badInput("%s is not in %s, where this workspace's masters lie; import a folder below it, use another workspace, or --move-root if the masters have moved", dir, root)
+	if _, err := os.ReadDir(abs); err != nil {
+		return nil, badInput("folder %s: %w", c.Place, err)
 	}
-	return dir, root, nil
+	b, err := dir.OpenBucket(root)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	o.bucket, o.Closer = b, b
+	return o, nil
 }
 
-// ownPaths lists what below a folder of masters is not a master: the workspace's own files and deliveries.
-func ownPaths(s *session, r *records) map[string]bool {
-	own := map[string]bool{}
+// bucket opens a bucket, for reading only.
+func (c *importCmd) bucket(s *session, root string) (*origin, error) {
+	is, err := s.bucket(c.Place)
+	if err != nil {
+		return nil, err
+	}
+	o := &origin{root: is.String(), shown: is.String()}
+	if root != "" && root != o.root {
+		if !inBucket(root) {
+			return nil, c.outside(root)
+		}
+		all, err := s.bucket(root)
+		if err != nil {
+			return nil, err
+		}
+		below, ok := is.Prefix, true
+		if all.Prefix != "" {
+			below, ok = strings.CutPrefix(is.Prefix, all.Prefix+"/")
+		}
+		is.Prefix = all.Prefix
+		if !ok || is.String() != all.String() {
+			return nil, c.outside(root)
+		}
+		o.root, o.folder = root, below+"/"
+	}
+	if is.PlainText() {
+		s.note("warning: the way to %s is not encrypted; use https", is.Endpoint)
+	}
+	b, err := s3.OpenBucket(s.ctx, is)
+	if err != nil {
+		return nil, placeError(err)
+	}
+	o.bucket, o.Closer = b, b
+	return o, nil
+}
+
+// options gathers table, rules, consent and limits; the caller closes the table.
+func (c *importCmd) options(s *session, r *records, from *origin, now time.Time) (opt intake.Options, err error) {
+	opt.Folder = from.folder
+	opt.Ingest = ingest.Options{Now: now, Readers: c.Readers, Reread: c.Checksum, MaxMemory: int64(c.MaxMemory) / 4, MaxDecoding: int64(c.MaxMemory) * 3 / 4}
+	if opt.Ingest.Readers == 0 && s.Jobs > 0 {
+		opt.Ingest.Readers = s.Jobs
+	}
+	opt.Skip = c.own(s, r, from.root)
+	opt.First = func(ctx context.Context) error {
+		_, err := r.reg.SetMasters(ctx, r.scope, from.root, now)
+		return err
+	}
+	if opt.Consent, err = c.consent(now); err != nil {
+		return opt, err
+	}
+	if err := c.rules(s, r, &opt.Ingest, now); err != nil {
+		return opt, err
+	}
+	opt.Ingest.Table, err = c.table(s, r, now)
+	opt.Progress = s.counting()
+	return opt, err
+}
+
+// own tells what below a folder of masters is not a master: the workspace's own files, deliveries, the table.
+func (c *importCmd) own(s *session, r *records, root string) func(name string) bool {
+	if inBucket(root) {
+		return nil
+	}
+	var files, folders []string
+	add := func(p string) {
+		rel, err := filepath.Rel(root, realPath(p))
+		if err != nil || rel == "." || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return
+		}
+		files, folders = append(files, filepath.ToSlash(rel)), append(folders, filepath.ToSlash(rel)+"/")
+	}
 	for _, name := range workspace.OwnNames() {
-		own[filepath.Join(realPath(r.ws.Dir()), name)] = true
+		add(filepath.Join(r.ws.Dir(), name))
 	}
 	if ms, err := r.markings(s); err == nil {
 		for _, m := range ms {
 			if m.Place != "" && !inBucket(m.Place) {
-				own[realPath(m.Place)] = true
+				add(m.Place)
 			}
 		}
 	}
-	return own
+	for _, p := range []string{c.CSV, c.JSONL, c.TDMRep, c.RSL} {
+		if p != "" {
+			add(p)
+		}
+	}
+	return func(name string) bool {
+		return slices.Contains(files, name) || slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(name, f) })
+	}
 }
 
 // realPath makes a path absolute and follows its links, as far as it exists.
@@ -279,75 +279,49 @@ func realPath(p string) string {
 	return p
 }
 
-// readAll reads what is new or changed, several files at once, and saves what is known every now and then.
-func (c *importCmd) readAll(s *session, r *records, root string, files []found, m *merger) error {
-	todo := m.todo(files)
-	bar := s.progress("reading pictures", len(todo))
-	defer bar.done()
-	saved := time.Now()
-	err := inOrder(s.ctx, s.jobs(), len(todo), func(i int) result { return readWork(todo[i]) }, func(_ int, read result) error {
-		bar.add(1)
-		m.take(read)
-		if time.Since(saved) < c.saveEvery {
-			return nil
+// counting shows every few seconds how far an import is. How many objects there are nobody knows before the end.
+func (s *session) counting() func(intake.Report) {
+	last := time.Now()
+	return func(r intake.Report) {
+		if time.Since(last) < lineEvery {
+			return
 		}
-		saved = time.Now()
-		_, err := c.save(s, r, root, m.records(false))
-		return err
-	})
-	if err == nil {
-		err = s.ctx.Err()
+		last = time.Now()
+		taken := r.Added + r.Summary.Changed + r.Moved + r.Updated
+		s.note("import: %d read, %d unchanged, %d refused, %d reserved", taken, r.Unchanged, r.Refused, r.Reserved)
 	}
-	return err
 }
 
-// finish saves, joins the table and prints the report.
-func (c *importCmd) finish(s *session, reg *records, root string, m *merger) error {
-	records := m.records(true)
-	c.refusals = append(c.refusals, m.refusals...)
-	sort.Slice(c.refusals, func(i, k int) bool { return c.refusals[i].File < c.refusals[k].File })
-	rep := importJSON{Root: root, Added: m.added, Changed: m.changed, Moved: m.moved, Unchanged: m.unchanged,
-		Missing: notNil(m.missing), Reserved: []string{}, Refusals: notNil(c.refusals)}
-	for _, r := range records {
-		if !r.Missing {
-			rep.Works++
+// consent reads --consent: a file, or the text itself.
+func (c *importCmd) consent(now time.Time) (*intake.Consent, error) {
+	if c.Consent == "" {
+		if c.ConsentFor != "" {
+			return nil, badInput("--consent-for %s: without --consent there is nothing to record", c.ConsentFor)
 		}
+		return nil, nil
 	}
-	if rep.Works == 0 {
-		if err := s.emit(rep); err != nil {
-			return err
+	text, source := []byte(c.Consent), "the command line"
+	if !strings.ContainsAny(c.Consent, ":;\n") || fileIsThere(c.Consent) {
+		var err error
+		if text, err = readLimited(c.Consent, 1<<20); err != nil {
+			return nil, badInput("--consent: %w", err)
 		}
-		return badInput("no usable picture in %s; nothing was changed; the refusals say why", c.Dir)
+		source = filepath.Base(c.Consent)
 	}
-	joined, err := c.save(s, reg, root, records)
+	folder := c.ConsentFor
+	if folder != "" {
+		folder = strings.TrimSuffix(filepath.ToSlash(folder), "/") + "/"
+	}
+	consent, err := intake.ParseConsent(text, folder, source, now)
 	if err != nil {
-		return err
+		return nil, inputError{err}
 	}
-	table, has, err := c.table(s, reg)
-	if err != nil {
-		return err
-	}
-	if has {
-		rep.Table = tableReport(table, joined)
-	}
-	for _, w := range joined.Works {
-		if reserved(w) {
-			rep.Reserved = append(rep.Reserved, w.Path)
-		}
-	}
-	s.note("%d works; %d refused, %d missing, %d reserved from training", rep.Works, len(rep.Refusals), len(rep.Missing), len(rep.Reserved))
-	return s.emit(rep)
+	return consent, nil
 }
 
-func tableReport(table concepts.Metadata, j concepts.Joined) *tableJSON {
-	t := &tableJSON{Rows: len(table.Rows), RowsWithoutFile: []string{}, FilesWithoutRow: notNil(j.FilesWithoutRow), Conflicts: []conflictJSON{}}
-	for _, r := range j.RowsWithoutFile {
-		t.RowsWithoutFile = append(t.RowsWithoutFile, r.File)
-	}
-	for _, c := range j.Conflicts {
-		t.Conflicts = append(t.Conflicts, conflictJSON{c.Path, c.Line, c.Field, c.InFile, c.InTable})
-	}
-	return t
+func fileIsThere(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // notNil makes an empty list of none, so that JSON shows [] and not null.
@@ -358,49 +332,21 @@ func notNil[T any](list []T) []T {
 	return list
 }
 
+// shownState names the state of works on the command line.
+func shownState(name string) (*registry.WorkState, error) {
+	for _, state := range []registry.WorkState{registry.Active, registry.Missing, registry.Reserved, registry.Recalled} {
+		if state.String() == name {
+			return &state, nil
+		}
+	}
+	return nil, badInput("--state %q: choose active, missing, reserved or recalled", name)
+}
+
 // dataMining is the column that holds plus:DataMining, a rights holder's word on machine learning.
 const dataMining = "data_mining"
 
-// reserved tells whether a work's metadata, or the table's column data_mining in its stead, forbids training:
-// a value of the PLUS vocabulary that begins with DMI-PROHIBITED, by its name or URI.
+// reserved tells whether a work's column forbids training: a value of the PLUS vocabulary that begins with
+// DMI-PROHIBITED, by its name or URI. It is the rule of workspaces of before the registry.
 func reserved(w concepts.Work) bool {
 	return strings.Contains(strings.ToUpper(w.Column(dataMining)), "DMI-PROHIBITED")
-}
-
-// result is what reading one file gave: a record or an error.
-type result struct {
-	file   found
-	record workspace.Record
-	err    error
-}
-
-// readWork reads a file in full: only that shows whether it is whole.
-func readWork(f found) result {
-	data, err := readLimited(f.abs, raster.DefaultLimits().MaxBytes)
-	if err != nil {
-		return result{file: f, err: err}
-	}
-	p, err := raster.Decode(data, raster.DefaultLimits())
-	if err != nil {
-		return result{file: f, err: err}
-	}
-	sum := sha256.Sum256(data)
-	tags, b := p.Tags(), p.Image.Bounds()
-	rec := workspace.Record{ID: concepts.NewWorkID(sum), Path: f.rel, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Modified: f.modified,
-		Width: b.Dx(), Height: b.Dy(), Format: string(p.Format), Title: tags.Title, Creator: tags.Creator, Keywords: tags.Keywords, RightsHolder: tags.RightsHolder}
-	for _, c := range []concepts.Column{{Name: "copyright", Value: tags.Copyright}, {Name: dataMining, Value: tags.DataMining}, {Name: "usage_terms", Value: tags.UsageTerms}} {
-		if c.Value != "" {
-			rec.Columns = append(rec.Columns, c)
-		}
-	}
-	return result{file: f, record: rec}
-}
-
-// refuse turns an error about a file into a line of the report.
-func refuse(f found, err error) refusalJSON {
-	var e *raster.Error
-	if errors.As(err, &e) {
-		return refusalJSON{f.rel, string(e.Kind), e.Detail}
-	}
-	return refusalJSON{f.rel, "refused", fmt.Sprint(err)}
 }

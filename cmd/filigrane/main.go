@@ -55,25 +55,29 @@ type globals struct {
 type grammar struct {
 	globals
 
-	Init       initCmd       `cmd:"" help:"Make a workspace: the bank's name and a new master key."`
-	Import     importCmd     `cmd:"" help:"Take the pictures of a folder into the workspace; masters are only read."`
-	Concepts   conceptsCmd   `cmd:"" help:"Group the works into concepts and freeze them as a catalogue."`
-	Deliver    deliverCmd    `cmd:"" help:"Mark a catalogue and write a training set with its manifest."`
-	Licence    licenceCmd    `cmd:"" help:"What customers may do: record, list and revoke licences."`
-	Deliveries deliveriesCmd `cmd:"" help:"What was delivered, to whom and what of it is to be removed."`
-	Recall     recallCmd     `cmd:"" help:"Take works back: no delivery holds them any more, and customers are told."`
-	Embed      embedCmd      `cmd:"" aliases:"encode" help:"Mark single pictures or folders."`
-	Detect     detectCmd     `cmd:"" aliases:"decode" help:"Look for marks in pictures."`
-	Iscc       isccCmd       `cmd:"" name:"iscc" help:"Print the ISCC of pictures: content codes by which near duplicates are found."`
-	Royalty    royaltyCmd    `cmd:"" help:"Turn detections into amounts."`
-	Demo       demoCmd       `cmd:"" help:"Do everything once with sample photographs and write a report."`
-	Bench      benchCmd      `cmd:"" help:"Measure the detector."`
-	Status     statusCmd     `cmd:"" help:"Where the registry is and what it holds."`
-	Backup     backupCmd     `cmd:"" help:"Write everything the registry holds into a file."`
-	Restore    restoreCmd    `cmd:"" help:"Read a backup into an empty registry."`
-	Tenants    tenantsCmd    `cmd:"" help:"The banks and others who share the registry."`
-	Keys       keysCmd       `cmd:"" help:"About the master key."`
-	About      aboutCmd      `cmd:"" name:"version" help:"Print version, profile and platform as JSON."`
+	Init         initCmd         `cmd:"" help:"Make a workspace: the bank's name and a new master key."`
+	Import       importCmd       `cmd:"" help:"Take the pictures of a folder or bucket into the registry; masters are only read."`
+	Works        worksCmd        `cmd:"" help:"List, show and find works."`
+	Todos        todosCmd        `cmd:"" help:"What a person has to settle before works can be delivered or paid for."`
+	Refusals     refusalsCmd     `cmd:"" help:"Files that are no works, and why."`
+	Reservations reservationsCmd `cmd:"" help:"Who reserves training on what, and who lifted it, with the evidence."`
+	Concepts     conceptsCmd     `cmd:"" help:"Group the works into concepts and freeze them as a catalogue."`
+	Deliver      deliverCmd      `cmd:"" help:"Mark a catalogue and write a training set with its manifest."`
+	Licence      licenceCmd      `cmd:"" help:"What customers may do: record, list and revoke licences."`
+	Deliveries   deliveriesCmd   `cmd:"" help:"What was delivered, to whom and what of it is to be removed."`
+	Recall       recallCmd       `cmd:"" help:"Take works back: no delivery holds them any more, and customers are told."`
+	Embed        embedCmd        `cmd:"" aliases:"encode" help:"Mark single pictures or folders."`
+	Detect       detectCmd       `cmd:"" aliases:"decode" help:"Look for marks in pictures."`
+	Iscc         isccCmd         `cmd:"" name:"iscc" help:"Print the ISCC of pictures: content codes by which near duplicates are found."`
+	Royalty      royaltyCmd      `cmd:"" help:"Turn detections into amounts."`
+	Demo         demoCmd         `cmd:"" help:"Do everything once with sample photographs and write a report."`
+	Bench        benchCmd        `cmd:"" help:"Measure the detector."`
+	Status       statusCmd       `cmd:"" help:"Where the registry is and what it holds."`
+	Backup       backupCmd       `cmd:"" help:"Write everything the registry holds into a file."`
+	Restore      restoreCmd      `cmd:"" help:"Read a backup into an empty registry."`
+	Tenants      tenantsCmd      `cmd:"" help:"The banks and others who share the registry."`
+	Keys         keysCmd         `cmd:"" help:"About the master key."`
+	About        aboutCmd        `cmd:"" name:"version" help:"Print version, profile and platform as JSON."`
 }
 
 const description = `Marks pictures per concept before they become training data, and finds the marks again.

@@ -112,6 +112,22 @@ func (r *records) takeWorks(s *session, old *workspace.Old) error {
 			return err
 		}
 	}
+	return r.takeObjects(s, old)
+}
+
+// takeObjects keeps which files the works are. The first import reads each of them again: the old program did not look for
+// rights holders and reservations as this one does.
+func (r *records) takeObjects(s *session, old *workspace.Old) error {
+	for chunk := range slices.Chunk(old.Records, registry.MostPerPage) {
+		objects := make([]registry.Object, len(chunk))
+		for i, rec := range chunk {
+			objects[i] = registry.Object{Name: rec.Path, Bytes: rec.Bytes, Modified: time.Unix(0, rec.Modified), SHA256: rec.SHA256, Work: rec.ID,
+				Outside: "taken over", Missing: rec.Missing}
+		}
+		if _, err := r.reg.PutObjects(s.ctx, r.scope, objects); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

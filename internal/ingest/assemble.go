@@ -228,10 +228,10 @@ func (r *run) assemble(rec *Record, file *fileMeta, out outside) {
 		rec.todo(t[0], t[1])
 	}
 	for _, f := range file.findings {
-		rec.Reservations = append(rec.Reservations, Reservation{f, rec.Name, r.Now})
+		rec.Reservations = append(rec.Reservations, Reservation{f, rec.Name, FromFile, r.Now})
 	}
 	for _, f := range out.findings {
-		rec.Reservations = append(rec.Reservations, Reservation{f, f.Where, r.Now})
+		rec.Reservations = append(rec.Reservations, Reservation{f, f.Where, FromSite, r.Now})
 	}
 	rec.Parties = file.owners
 	if out.row != nil {
@@ -263,7 +263,7 @@ func (r *Record) mergeRow(row table.Row, run *run) {
 			}
 		case table.FieldDataMining:
 			found := optout.DataMining(f.Value, row.Get(table.FieldConstraints), fmt.Sprintf("table line %d", row.Line), nil)
-			r.Reservations = append(r.Reservations, Reservation{found, "table", run.Now})
+			r.Reservations = append(r.Reservations, Reservation{found, "table", FromTable, run.Now})
 			r.mergeField(f, row.Line)
 		default:
 			r.mergeField(f, row.Line)

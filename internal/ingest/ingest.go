@@ -111,7 +111,8 @@ type Options struct {
 	Claims Claims
 	// Wanted are the fields whose absence is a thing to do; nil means DefaultWanted.
 	Wanted []string
-	// MaxUnreadable is how many objects in a row may fail to open or be read before the run gives the store up; 0: 100.
+	// MaxUnreadable is how many objects in a row may fail to open or be read before the run gives the store up; 0: 100. Files that
+	// are not known and that the system forbids to read do not count.
 	MaxUnreadable int
 }
 
@@ -177,6 +178,8 @@ type Result struct {
 	// work whose holder reserved training.
 	Record  *Record
 	Refusal *Refusal
+	// Line is that of the table's row about it, 0 if there is none; also for what was not read. Refused objects have none.
+	Line int64
 }
 
 // Origin is where a value comes from.
@@ -185,6 +188,7 @@ type Origin string
 const (
 	FromFile  Origin = "file"
 	FromTable Origin = "table"
+	FromSite  Origin = "site" // rules about the bank's site
 )
 
 // Field is a value of a work's metadata. Names are those of package table, or a column's own.
@@ -263,7 +267,8 @@ func (r *Record) Training() optout.Effect {
 type Reservation struct {
 	optout.Finding
 	Source string    `json:"source"` // the object's name, or where the rule about the site was found
-	At     time.Time `json:"at"`     // when it was read
+	From   Origin    `json:"from"`
+	At     time.Time `json:"at"` // when it was read
 }
 
 // Todo is something a person has to settle. Why says what it is needed for.

@@ -139,7 +139,8 @@ func (r *run) fetch(ctx context.Context, j *job) ([]byte, *Refusal, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, &Refusal{j.obj.Name, KindVanished, "listed, and gone when it was opened; run again"}, nil
 		}
-		j.failed = true
+		// A file that nobody ever could read here says nothing about the store.
+		j.failed = !errors.Is(err, fs.ErrPermission) || j.seen != nil && !j.seen.Missing
 		return nil, refusalOf(j.obj.Name, err), nil
 	}
 	in, err := j.obj.Open(ctx)

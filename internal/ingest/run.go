@@ -234,6 +234,7 @@ func (r *run) settle(ctx context.Context, j *job) error {
 		res.Status = Unchanged
 		if j.row != nil {
 			r.Table.Use(*j.row)
+			res.Line = j.row.Line
 		}
 	default:
 		if err := r.place(ctx, j, &res); err != nil {
@@ -289,7 +290,7 @@ func (r *run) place(ctx context.Context, j *job, res *Result) error {
 	default:
 		res.Status = Unchanged
 	}
-	res.Record, res.Refusal = rec, rec.reserved()
+	res.Record, res.Refusal, res.Line = rec, rec.reserved(), rec.Line
 	return nil
 }
 

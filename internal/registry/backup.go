@@ -24,7 +24,8 @@ import (
 var allTables = []*table{tenantsTable, worksTable, partiesTable, partyIDsTable, sharesTable, conceptsTable, membershipsTable, cataloguesTable,
 	versionsTable, catalogueWorksTable, catalogueConceptsTable, catalogueMembersTable, codebookTable, licencesTable, deliveriesTable, stepsTable,
 	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable,
-	documentsTable, descriptorsTable, markingsTable}
+	documentsTable, descriptorsTable, markingsTable,
+	objectsTable}
 
 // dumpFormat names the form of a dump.
 const dumpFormat = "filigrane registry dump v1"

@@ -81,9 +81,12 @@ func wide(t testing.TB, r *Registry, n int) {
 	})
 	fill(refusalsTable, n, func(i int) []any { return []any{num(i), bank(i), int64(0), h(i), []byte("x"), of(i, 20, "k"), ""} })
 	fill(reservationsTable, n, func(i int) []any {
-		return []any{num(i), bank(i), int64(0), h(i), h(i), []byte("x"), w(i), "", "tdmrep", ""}
+		return []any{num(i), bank(i), int64(0), h(i), h(i), []byte("x"), w(i), "", "tdmrep", "", "", "", ""}
 	})
 	fill(todosTable, n, func(i int) []any { return []any{bank(i), int64(0), w(i), []string{"creator", "date"}[i/2%2], ""} })
+	fill(objectsTable, n, func(i int) []any {
+		return []any{bank(i), int64(9), int64(0), number(i%50 == 0), int64(0), h(i), "p/" + w(i) + ".jpg", "", w(i), "", ""}
+	})
 	fill(removalsTable, n, func(i int) []any {
 		return []any{num(i), bank(i), num(i % 4), int64(0), h(i), numbered6("w", i/4), "", ""}
 	})

@@ -160,6 +160,10 @@ func stocked(t testing.TB, r *Registry, s Scope) {
 	do(r.PutRefusals(ctx, s, []Refusal{{"bad\n\xff.jpg", "truncated", "cut off", noon}}))
 	do(r.PutReservations(ctx, s, []Reservation{{Work: "w3", Protocol: "tdmrep", Raw: []byte(`{"tdm-reservation":1}`), URL: "https://bank.example/x", Found: noon}}))
 	do(r.PutTodos(ctx, s, workIDs("w3"), []Todo{{Work: "w3", Field: "creator", Why: "nobody can be paid"}}, noon))
+	gone := objectOf("w3")
+	gone.Missing = true
+	do(r.PutObjects(ctx, s, []Object{objectOf("w1"), objectOf("w2"), gone}))
+	do(r.SetSiteRules(ctx, s, "tdmrep", []byte("[]"), noon))
 	do(r.Recall(ctx, s, workIDs("w1"), "consent withdrawn", noon.Add(time.Hour)))
 	do(r.SetMasters(ctx, s, "/masters of the bank", noon))
 	do(r.ClaimKey(ctx, s, "57282719c47b4ba1", noon))
@@ -184,6 +188,11 @@ func descriptor(seed float64) (v []float64) {
 func licenceOf(id string) Licence {
 	return Licence{ID: id, Licensee: "provider-p", Party: "Provider P", Purpose: "training", Stages: []string{"fine-tuning", "pre-training"},
 		Start: noon.Add(-time.Hour), End: noon.Add(24 * time.Hour), Territory: []string{"FR", "world"}, Catalogue: Ref{"spring", 1}}
+}
+
+func objectOf(id string) Object {
+	w := work(id)
+	return Object{Name: w.Path, Bytes: w.Bytes, Modified: noon.Add(123456789 * time.Nanosecond), ETag: "e", SHA256: w.SHA256, Work: w.ID, IDs: []string{id, "GUID " + id}, Outside: "x", Reserved: ByFile}
 }
 
 func itemOf(id string) Item {

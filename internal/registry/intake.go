@@ -32,6 +32,9 @@ type Reservation struct {
 	Raw   []byte
 	URL   string
 	Found time.Time
+	// Effect is what it comes to ("refuses", "asks", "allows"), Value the word as the protocol writes it, Detail what else
+	// there is to know; all three are read out of Raw by who found it, and may be "".
+	Effect, Value, Detail string
 	// SHA256 is the hash of Raw, in hex: filled in on reading.
 	SHA256 string
 }
@@ -48,13 +51,13 @@ type Todo struct {
 var (
 	refusalsTable = &table{name: "refusals", cols: columns("n i, tenant i, at i, key b, name b, kind t, detail t"), order: []string{"n"},
 		fixed: []string{"tenant"}, key: []string{"key"}, lookup: "key", compare: []string{"kind", "detail"}, keep: []string{"n"}}
-	reservationsTable = &table{name: "reservations", cols: columns("n i, tenant i, found i, key b, hash b, raw b, work t, path t, protocol t, url t"), order: []string{"n"},
-		fixed: []string{"tenant"}, key: []string{"key"}, lookup: "key", keep: []string{"n", "found"}}
+	reservationsTable = &table{name: "reservations", cols: columns("n i, tenant i, found i, key b, hash b, raw b, work t, path t, protocol t, url t, effect t, value t, detail t"),
+		order: []string{"n"}, fixed: []string{"tenant"}, key: []string{"key"}, lookup: "key", compare: []string{"effect", "value", "detail"}, keep: []string{"n", "found"}}
 	todosTable = &table{name: "todos", cols: columns("tenant i, since i, work t, field t, why t"), order: []string{"tenant", "work", "field"},
 		fixed: []string{"tenant"}, key: []string{"work", "field"}, lookup: "work", compare: []string{"why"}, keep: []string{"work", "field", "since"}}
 )
 
-const reservationColumns = "n, work, path, protocol, raw, url, found, hash"
+const reservationColumns = "n, work, path, protocol, raw, url, found, hash, effect, value, detail"
 
 var (
 	refusalsInOrder   = paged("refusals", "i", "SELECT n, name, kind, detail, at FROM refusals WHERE tenant = $1 AND n > $2 ORDER BY n", int64(1))
@@ -161,21 +164,23 @@ func (v Reservation) row(tenant int64) ([]any, error) {
 	if err := checkText("path", v.Path, mostName); err != nil {
 		return nil, err
 	}
-	if err := checkText("URL", v.URL, mostText); err != nil {
-		return nil, err
+	for what, s := range map[string]string{"URL": v.URL, "effect": v.Effect, "value": v.Value, "detail": v.Detail} {
+		if err := checkText(what, s, mostText); err != nil {
+			return nil, err
+		}
 	}
 	if len(v.Raw) == 0 || len(v.Raw) > mostJSON || v.Found.IsZero() {
 		return nil, fmt.Errorf("registry: a reservation of work %q (%s) with %d bytes of evidence, found at %v: give when, and 1 to %d bytes", v.Work, v.Protocol, len(v.Raw), v.Found, mostJSON)
 	}
 	hash := sha256.Sum256(v.Raw)
 	key := sha256.Sum256(canonicalValues([]any{string(v.Work), v.Path, v.Protocol, v.Raw, v.URL}))
-	return []any{int64(0), tenant, micros(v.Found), key[:], hash[:], v.Raw, string(v.Work), v.Path, v.Protocol, v.URL}, nil
+	return []any{int64(0), tenant, micros(v.Found), key[:], hash[:], v.Raw, string(v.Work), v.Path, v.Protocol, v.URL, v.Effect, v.Value, v.Detail}, nil
 }
 
 func scanReservation(r rows) (n int64, v Reservation, err error) {
 	var found int64
 	var hash []byte
-	err = r.Scan(&n, &v.Work, &v.Path, &v.Protocol, &v.Raw, &v.URL, &found, &hash)
+	err = r.Scan(&n, &v.Work, &v.Path, &v.Protocol, &v.Raw, &v.URL, &found, &hash, &v.Effect, &v.Value, &v.Detail)
 	v.Found, v.SHA256 = at(found), hex.EncodeToString(hash)
 	return n, v, err
 }

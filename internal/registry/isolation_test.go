@@ -136,8 +136,28 @@ var calls = map[string]func(r *Registry, s Scope) (any, error){
 	"PutReservations": func(r *Registry, s Scope) (any, error) {
 		return r.PutReservations(ctx, s, []Reservation{{Work: "w3", Protocol: "eve", Raw: []byte("x"), Found: noon}})
 	},
-	"Reservations":     func(r *Registry, s Scope) (any, error) { return r.Reservations(ctx, s, Page{}) },
-	"ReservationsOf":   func(r *Registry, s Scope) (any, error) { return r.ReservationsOf(ctx, s, workIDs("w3")) },
+	"Reservations":   func(r *Registry, s Scope) (any, error) { return r.Reservations(ctx, s, Page{}) },
+	"ReservationsOf": func(r *Registry, s Scope) (any, error) { return r.ReservationsOf(ctx, s, workIDs("w3")) },
+	"PutObjects":     func(r *Registry, s Scope) (any, error) { return r.PutObjects(ctx, s, []Object{objectOf("w3")}) },
+	"DropObjects":    func(r *Registry, s Scope) (any, error) { return r.DropObjects(ctx, s, []string{"p/w2.jpg"}) },
+	"Objects":        func(r *Registry, s Scope) (any, error) { return r.Objects(ctx, s, "p/", Page{}) },
+	"MissingObjects": func(r *Registry, s Scope) (any, error) { return r.MissingObjects(ctx, s, Page{}) },
+	"SiteRules": func(r *Registry, s Scope) (any, error) {
+		data, found, err := r.SiteRules(ctx, s, "tdmrep")
+		return []any{data, found}, err
+	},
+	"SetSiteRules":    func(r *Registry, s Scope) (any, error) { return r.SetSiteRules(ctx, s, "tdmrep", []byte("eve"), noon) },
+	"ObjectsAt":       func(r *Registry, s Scope) (any, error) { return r.ObjectsAt(ctx, s, []string{"p/w2.jpg"}) },
+	"ObjectsBySHA256": func(r *Registry, s Scope) (any, error) { return r.ObjectsBySHA256(ctx, s, sha("w2")) },
+	"HaveObjects": func(r *Registry, s Scope) (any, error) {
+		have, err := r.HaveObjects(ctx, s, [][32]byte{sha("w2"), sha("w9")})
+		return len(have), err
+	},
+	"WorkStates":  func(r *Registry, s Scope) (any, error) { return r.WorkStates(ctx, s, workIDs("w1", "w2")) },
+	"PartiesByID": func(r *Registry, s Scope) (any, error) { return r.PartiesByID(ctx, s, []string{"anna", "bo"}) },
+	"PartiesByIdentifier": func(r *Registry, s Scope) (any, error) {
+		return r.PartiesByIdentifier(ctx, s, []Identifier{{"ipi", "00052210040"}})
+	},
 	"PutTodos":         func(r *Registry, s Scope) (any, error) { return r.PutTodos(ctx, s, workIDs("w3"), nil, noon) },
 	"Todos":            func(r *Registry, s Scope) (any, error) { return r.Todos(ctx, s, "", Page{}) },
 	"TodosOf":          func(r *Registry, s Scope) (any, error) { return r.TodosOf(ctx, s, workIDs("w3")) },
@@ -244,7 +264,8 @@ func receivedFrom(r *Registry, bank string) (text string) {
 
 var writing = []string{"AddTenant", "PutWorks", "SetWorkState", "Recall", "PutParties", "PutShares", "PutConcepts", "PutMemberships", "FreezeCatalogue", "AddCatalogue",
 	"AssignConcepts", "AssignWorks", "PutLicence", "RevokeLicence", "AddDelivery", "MoveDelivery", "PutItems", "PutRefusals", "DropRefusals", "PutReservations", "PutTodos",
-	"SetMasters", "ClaimKey", "SetBankTable", "PutStory", "AddMarking", "PutDescriptors"}
+	"SetMasters", "ClaimKey", "SetBankTable", "PutStory", "AddMarking", "PutDescriptors",
+	"PutObjects", "DropObjects", "SetSiteRules"}
 
 // TestIsolation makes every call under every role and for every kind of wrong tenant, with the ids of bank-a's rows, on
 // a database where bank-a has them and on one where it has nothing. Who is not bank-a, or its licensee, must not be able

@@ -76,6 +76,9 @@ var matrix = map[string][]Role{
 
 	"PutRefusals": holders, "DropRefusals": holders, "Refusals": readers,
 	"PutReservations": holders, "Reservations": readers, "ReservationsOf": readers,
+	"PutObjects": holders, "DropObjects": holders, "Objects": readers, "ObjectsAt": readers, "ObjectsBySHA256": readers, "HaveObjects": readers, "WorkStates": readers,
+	"MissingObjects": readers, "SiteRules": holders, "SetSiteRules": holders,
+	"PartiesByID": holders, "PartiesByIdentifier": holders,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
 	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
 

@@ -1,0 +1,212 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/ingest/table"
+	"github.com/filigrane/filigrane/internal/registry"
+)
+
+// ProtocolConsent marks evidence that lifts reservations, among those that make them.
+const ProtocolConsent = "consent"
+
+// Consent is a word of the bank that training is allowed on works whose files or site reserve it: a bank's own files often
+// forbid it to everybody else. It is written by a person as lines, or parts that ";" separates, in any order:
+//
+//	by: Anna Berg, head of rights
+//	on: 2026-11-01
+//	contract: AB-2026-17, clause 4
+//
+// Other lines are kept and not read. It is kept in its own bytes as a reservation of protocol "consent" and holds for
+// every work below Folder, those taken in later too. It never lifts what the bank's table reserves for a work.
+type Consent struct {
+	By, Contract string
+	On           time.Time // a day
+	Folder       string    // "" for all works, else a prefix that ends in "/"
+	Raw          []byte    // as it was given
+	Source       string    // where it was given: a file's name, or "the command line"
+}
+
+// mostConsent bounds a consent, in bytes.
+const mostConsent = 256 << 10
+
+// ParseConsent reads a consent. The error says what is missing; now is what its day is compared with.
+func ParseConsent(text []byte, folder, source string, now time.Time) (*Consent, error) {
+	wrong := func(format string, args ...any) (*Consent, error) {
+		return nil, fmt.Errorf("intake: the consent in %s: %s; give lines \"by: NAME\", \"on: YYYY-MM-DD\" and \"contract: REFERENCE\", or the same with \";\" between them", source, fmt.Sprintf(format, args...))
+	}
+	if len(text) > mostConsent || !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return wrong("it is not text of at most %d bytes in UTF-8", mostConsent)
+	}
+	if folder != "" && (!strings.HasSuffix(folder, "/") || concepts.CheckPath(strings.TrimSuffix(folder, "/")) != nil) {
+		return wrong("%.80q is no folder below the root of masters", folder)
+	}
+	c := &Consent{Folder: folder, Raw: bytes.Clone(text), Source: source}
+	seen := map[string]bool{}
+	for part := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return r == '\n' || r == '\r' || r == ';' }) {
+		name, value, _ := strings.Cut(part, ":")
+		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+		if name != "by" && name != "on" && name != "contract" {
+			continue
+		}
+		if seen[name] || value == "" {
+			return wrong("%q is empty or given twice", name)
+		}
+		seen[name] = true
+		switch name {
+		case "by":
+			c.By = value
+		case "contract":
+			c.Contract = value
+		case "on":
+			day, err := time.Parse(time.DateOnly, value)
+			if err != nil || day.After(now) {
+				return wrong("%q is no day that has been", value)
+			}
+			c.On = day
+		}
+	}
+	for _, name := range []string{"by", "on", "contract"} {
+		if !seen[name] {
+			return wrong("it does not say %q", name)
+		}
+	}
+	return c, nil
+}
+
+// reservation gives the consent as it is kept.
+func (c *Consent) reservation(now time.Time) registry.Reservation {
+	return registry.Reservation{Path: c.Folder + "*", Protocol: ProtocolConsent, Raw: c.Raw, URL: clean(c.Source), Found: now,
+		Effect: "allows", Value: c.Contract, Detail: fmt.Sprintf("by %s, on %s", c.By, c.On.Format(time.DateOnly))}
+}
+
+// consents are the folders for which a consent was recorded.
+type consents []string
+
+func (c consents) cover(name string) bool {
+	for _, folder := range c {
+		if strings.HasPrefix(name, folder) {
+			return true
+		}
+	}
+	return false
+}
+
+// loadConsents records the one given and reads all there are.
+func (w *writer) loadConsents(ctx context.Context) error {
+	if c := w.opt.Consent; c != nil {
+		changes, err := w.reg.PutReservations(ctx, w.scope, []registry.Reservation{c.reservation(w.now)})
+		if err != nil {
+			return fmt.Errorf("intake: %w", err)
+		}
+		w.report.Written.Add(changes)
+	}
+	found, err := w.reg.ReservationsOf(ctx, w.scope, []concepts.WorkID{""}) // of no single work: few
+	if err != nil {
+		return fmt.Errorf("intake: %w", err)
+	}
+	for _, v := range found {
+		if folder, ok := strings.CutSuffix(v.Path, "*"); ok && v.Protocol == ProtocolConsent {
+			w.consents = append(w.consents, folder)
+		}
+	}
+	return nil
+}
+
+// lift makes reserved works Active that a consent covers and that were not read in this run, and takes the question what
+// their holders say from the list of things to do.
+func (w *writer) lift(ctx context.Context) error {
+	if len(w.consents) == 0 {
+		return nil
+	}
+	reserved := registry.Reserved
+	for p := (registry.Page{Limit: w.opt.Batch}); ; {
+		l, err := w.reg.Works(ctx, w.scope, registry.WorkQuery{State: &reserved}, p)
+		if err != nil {
+			return fmt.Errorf("intake: %w", err)
+		}
+		if err := w.liftThese(ctx, l.Items); err != nil {
+			return fmt.Errorf("intake: %w", err)
+		}
+		if p.After = l.Next; p.After == "" {
+			return nil
+		}
+	}
+}
+
+func (w *writer) liftThese(ctx context.Context, works []registry.Work) error {
+	var paths []string
+	reserved := map[concepts.WorkID]bool{}
+	for _, work := range works {
+		reserved[work.ID] = true
+		if w.consents.cover(work.Path) && strings.HasPrefix(work.Path, w.opt.Folder) {
+			paths = append(paths, work.Path)
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	objects, err := w.reg.ObjectsAt(ctx, w.scope, paths)
+	if err != nil {
+		return err
+	}
+	var free []concepts.WorkID
+	for _, o := range objects {
+		if reserved[o.Work] && !o.Missing && o.Reserved == registry.ByFile {
+			free = append(free, o.Work)
+		}
+	}
+	var written registry.Changes
+	err = w.reg.InTx(ctx, func(reg *registry.Registry) error {
+		written = registry.Changes{}
+		c, err := reg.SetWorkState(ctx, w.scope, free, registry.Active, w.now)
+		if err != nil {
+			return err
+		}
+		written.Add(c)
+		todos, err := reg.TodosOf(ctx, w.scope, free)
+		if err != nil {
+			return err
+		}
+		kept := todos[:0]
+		for _, t := range todos {
+			if t.Field != table.FieldDataMining {
+				kept = append(kept, t)
+			}
+		}
+		c, err = reg.PutTodos(ctx, w.scope, free, kept, w.now)
+		written.Add(c)
+		return err
+	})
+	if err == nil {
+		w.report.Written.Add(written)
+		w.report.Lifted += len(free)
+	}
+	return err
+}
+
+// reserver says who reserves training on a work: the table, if it does; nobody, if the table allows it; else the file or
+// the site, if they do. lifted is the word of the table that lifted theirs, nil if none did.
+func reserver(rec *ingest.Record) (by registry.Reserver, lifted *ingest.Reservation) {
+	for i, v := range rec.Reservations {
+		switch closed := closes(v.Effect); {
+		case v.From == ingest.FromTable && closed:
+			return registry.ByTable, nil
+		case v.From == ingest.FromTable && allows(v.Effect):
+			lifted = &rec.Reservations[i]
+		case closed:
+			by = registry.ByFile
+		}
+	}
+	if by == registry.ByFile && lifted != nil {
+		return registry.ByNobody, lifted
+	}
+	return by, nil
+}
