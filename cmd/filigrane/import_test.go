@@ -178,3 +178,20 @@ func TestImportBucket(t *testing.T) {
 		t.Error("the secret key was printed")
 	}
 }
+
+// TestImportAfterTakeOver: an import knows the files of a workspace that was taken over: it reads each again, once, and sees
+// which are gone.
+func TestImportAfterTakeOver(t *testing.T) {
+	sh := oldWorkspace(t)
+	masters := filepath.Join(filepath.Dir(sh.env["FILIGRANE_WORKSPACE"]), "masters")
+	if err := os.Remove(filepath.Join(masters, "sky/storm-road.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	rep := imported(t, sh, masters)
+	if rep.Updated != 2 || rep.Added != 0 || rep.Works != 2 || !cmp.Equal([]string{"sky/kite.jpg", "sky/storm-road.jpg"}, rep.Missing) {
+		t.Errorf("%+v", rep)
+	}
+	if rep := imported(t, sh, masters); rep.Unchanged != 2 || rep.Written != (writtenJSON{}) {
+		t.Errorf("again: %+v", rep)
+	}
+}

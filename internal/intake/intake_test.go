@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -339,4 +340,26 @@ func mutate(t *testing.T, rng *rand.Rand, b *bank) {
 	}
 	b.put("z.jpg", picture(1000)) // never nothing
 	b.table = fmt.Sprintf("file,title,isni,rights_holder\na/1.jpg,T%d,,\nb/2.jpg,x,000000012281955X,Anna\nc/3.jpg,y,,Owner %d\n", rng.IntN(3), rng.IntN(3))
+}
+
+// TestTakenID: a work whose ID is another's, of other bytes, is refused; the other stays what it is.
+func TestTakenID(t *testing.T) {
+	b := newBank(t, places[0].place(t))
+	data := picture(1)
+	sum := sha256.Sum256(data)
+	other := registry.Work{Work: concepts.Work{ID: concepts.NewWorkID(sum), Path: "other.jpg", SHA256: strings.Repeat("ab", 32), Width: 1, Height: 1, Format: "jpeg"}, Bytes: 9}
+	_, err := b.reg.PutWorks(ctx, ours, []registry.Work{other}, noon)
+	must(t, err)
+	b.put("a.jpg", data)
+	b.put("b.jpg", picture(2))
+	r := b.run()
+	same(t, "first run", counts(r), map[string]int{"added": 1, "refused": 1})
+	same(t, "refusals", kindsOf(r), map[string]ingest.Kind{"a.jpg": KindCollision})
+	same(t, "works", b.works(), []string{"active b.jpg", "active other.jpg"})
+	if got := workAt(t, b, "other.jpg"); got.SHA256 != other.SHA256 {
+		t.Errorf("the other work has become %+v", got)
+	}
+	if r := b.run(); !r.WroteNothing() {
+		t.Errorf("again: %+v", r.Written)
+	}
 }

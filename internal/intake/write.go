@@ -37,7 +37,7 @@ func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope
 	return w, w.loadConsents(ctx)
 }
 
-// KindCollision is a work whose ID, the first quarter of its SHA-256, is another work's already. Chance makes one among 10^8 works in 1 of 3,700
+// KindCollision is a work whose ID, the first quarter of its SHA-256, is already another work's. Chance makes one among 10^8 works in 1 of 3,700
 // banks; who wants to can make one.
 const KindCollision ingest.Kind = "id_taken"
 
