@@ -41,6 +41,7 @@ var law = map[string]struct {
 	"internal/store/faults":      {},                                   // tests only
 	"internal/registry":          {may: []string{"concepts", "mark"}},
 	"internal/registry/pgtest":   {}, // tests only
+	"internal/jobs":              {may: []string{"concepts", "mark", "delivery", "internal/registry", "internal/store"}},
 	"party":                      {pure: true},
 	"internal/ingest/xmp":        {pure: true},
 	"internal/ingest/optout":     {pure: true, may: []string{"internal/ingest/xmp"}},
@@ -59,7 +60,7 @@ var law = map[string]struct {
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "delivery/papers", "internal/signal", "internal/raster",
 		"internal/store", "internal/store/dir", "internal/store/s3", "internal/store/limited", "internal/ingest", "internal/ingest/optout", "internal/ingest/table", "internal/intake",
-		"internal/registry", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
+		"internal/registry", "internal/jobs", "internal/workspace", "internal/generated", "internal/report", "internal/demo", "internal/bench/adversary", "internal/bench/robustness", "internal/bench/calibration"}},
 }
 
 // testOnly packages are imported by tests and by nothing else.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
+	"github.com/filigrane/filigrane/internal/jobs"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/mark"
@@ -52,7 +53,6 @@ type booking struct {
 	licence  registry.Licence
 	delivery registry.Delivery
 	marking  registry.Marking
-	begun    bool
 	why      string // for the record; "" for a delivery that was made just now
 }
 
@@ -147,12 +147,7 @@ func (c *deliverRunCmd) deliverable(s *session, r *records, cat *concepts.Frozen
 func (b *booking) begin(s *session) error {
 	now := time.Now()
 	err := b.reg.InTx(s.ctx, func(reg *registry.Registry) error {
-		if b.licence.Grantor == "" { // it was not there
-			if _, err := reg.PutLicence(s.ctx, b.scope, b.licence, now); err != nil {
-				return err
-			}
-		}
-		if _, err := reg.AddMarking(s.ctx, b.scope, b.marking, now); err != nil {
+		if err := b.introduce(s, reg, now); err != nil {
 			return err
 		}
 		if _, err := reg.AddDelivery(s.ctx, b.scope, b.delivery, now); err != nil {
@@ -168,12 +163,15 @@ func (b *booking) begin(s *session) error {
 	if err != nil {
 		return err
 	}
-	b.begun = true
-	return b.displace(s, now)
+	q, err := b.waitingQueue(s)
+	if err != nil {
+		return err
+	}
+	return b.displace(s, q, now)
 }
 
 // displace cancels other deliveries to the same place that were never finished.
-func (b *booking) displace(s *session, now time.Time) error {
+func (b *booking) displace(s *session, q *jobs.Queue, now time.Time) error {
 	for _, state := range []registry.DeliveryState{registry.Planned, registry.Running, registry.Paused, registry.Failed} {
 		others, err := collect(func(p registry.Page) (registry.List[registry.Delivery], error) {
 			return b.reg.Deliveries(s.ctx, b.scope, state, p)
@@ -185,7 +183,12 @@ func (b *booking) displace(s *session, now time.Time) error {
 			if spec, err := specOf(d); d.ID == b.delivery.ID || err != nil || spec.Place != b.place {
 				continue
 			}
-			if _, err := b.reg.MoveDelivery(s.ctx, b.scope, d.ID, registry.Cancelled, "another delivery was made at its place: "+b.delivery.ID, nil, now); err != nil {
+			why := "another delivery was made at its place: " + b.delivery.ID
+			_, err := q.Cancel(s.ctx, b.scope, d.ID, why)
+			if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrState) { // it has no job, or another one
+				_, err = b.reg.MoveDelivery(s.ctx, b.scope, d.ID, registry.Cancelled, why, nil, now)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -195,27 +198,6 @@ func (b *booking) displace(s *session, now time.Time) error {
 
 func specOf(d registry.Delivery) (spec deliverySpec, err error) {
 	return spec, json.Unmarshal(d.Spec, &spec)
-}
-
-// stopped notes why a delivery did not come to its end: paused by whoever interrupted it, else failed. The next run goes on.
-func (b *booking) stopped(s *session, why error) {
-	if !b.begun {
-		return
-	}
-	state := registry.Failed
-	if errors.Is(why, context.Canceled) {
-		state = registry.Paused
-	}
-	const most = 1000
-	text := oneLine(why)
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
-	defer cancel()
-	if _, err := b.reg.MoveDelivery(ctx, b.scope, b.delivery.ID, state, text, nil, time.Now()); err != nil {
-		s.note("the registry does not know that the delivery stopped: %s", oneLine(err))
-	}
 }
 
 // delivered keeps what became of every work, and that the delivery is finished. It may run twice.

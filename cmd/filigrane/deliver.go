@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/delivery/papers"
 	"github.com/filigrane/filigrane/internal/store"
@@ -45,8 +43,10 @@ type deliverRunCmd struct {
 	Increment bool     `help:"The same, since the last finished delivery under the licence and those it goes on from."`
 	rightsFlags
 	termsFlags
+	memoryFlag
 	ShardSize int           `default:"1000" placeholder:"N" help:"The most images in one shard. Default ${default}."`
 	Wait      time.Duration `placeholder:"TIME" help:"Wait so long, such as 1m, for another run that holds the place. That of a run that was killed in a bucket ends within half a minute."`
+	Detach    bool          `help:"Leave the work to workers ('filigrane worker') and print the job's name."`
 	Force     bool          `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
 
 	story workspace.Story // of the catalogue
@@ -59,6 +59,8 @@ func (deliverRunCmd) Help() string {
 Pictures of 64 to 256 pixels are too small to be readable one by one. With --readable pool each is marked once, at the strength asked for, and in the end up to 256 files of each concept are read together; the manifest says which concepts they name. A concept they do not name is a warning, no failure.
 
 The licence is made in the registry if it is not there, for the purpose, stages, territory and days of the flags ('filigrane licence add' says more); if it is there, the flags that are given must agree with it. A delivery under a licence that has ended or was revoked is refused, and so is one of a catalogue with works that were recalled or reserved since it was frozen.
+
+A delivery is a job ('filigrane jobs'): this command works on it until it is finished, and so do all workers of the bank ('filigrane worker'). Interrupted, it goes on with the same command.
 
 ` + placeHelp + `
 
@@ -86,6 +88,9 @@ type deliverJSON struct {
 // Run makes the delivery.
 func (c *deliverRunCmd) Run(s *session) error {
 	abs, err := s.absolute(c.Output)
+	if err == nil {
+		err = c.memoryFlag.check()
+	}
 	if err != nil {
 		return err
 	}
@@ -111,12 +116,12 @@ func (c *deliverRunCmd) Run(s *session) error {
 	if err != nil {
 		return deliveryError(err)
 	}
+	if d == nil { // left to workers
+		return nil
+	}
 	signed, err := c.papers(s, r.ws, st, spec, b.licence)
 	if err != nil {
 		return deliveryError(err)
-	}
-	if err := b.delivered(s, d, signed); err != nil {
-		return err
 	}
 	if n := len(d.Refusals); n > 0 {
 		s.note("warning: %d of %d works were refused; the report says why", n, d.Summary.Works)
@@ -127,42 +132,6 @@ func (c *deliverRunCmd) Run(s *session) error {
 	h := spec.Catalogue.Hash()
 	return s.emit(deliverJSON{Delivery: abs, ID: b.delivery.ID, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
 		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Receipt: signed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
-}
-
-// make makes the delivery. The first report of its progress comes after the place was accepted and before the first marked
-// byte: the moment to make the delivery known to the registry.
-func (c *deliverRunCmd) make(s *session, r *records, spec delivery.Spec, st store.Store, b *booking) (d *delivery.Delivery, err error) {
-	m, err := r.masters(s)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	ctx, stop := context.WithCancelCause(s.ctx)
-	defer stop(nil)
-	begin := sync.OnceFunc(func() {
-		if err := b.begin(s); err != nil {
-			stop(err)
-		}
-	})
-	bar := s.progress("delivering", len(spec.Catalogue.Catalogue().Works))
-	err = s.untilUnlocked(ctx, c.Wait, b.place, func() (err error) {
-		d, err = delivery.Run(ctx, spec, m.Source, st, func(done, _, _ int, _ concepts.WorkID) {
-			begin()
-			bar.set(done)
-		})
-		return err
-	})
-	bar.done()
-	if err == nil {
-		begin() // where it was finished already
-	}
-	if cause := context.Cause(ctx); cause != nil && s.ctx.Err() == nil {
-		return nil, cause
-	}
-	if err != nil {
-		b.stopped(s, err)
-	}
-	return d, err
 }
 
 // unnamed warns of the concepts that pools of delivered files do not name.

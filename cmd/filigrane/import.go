@@ -38,6 +38,7 @@ type importCmd struct {
 	Rate       float64  `placeholder:"N" help:"At most N requests a second to the masters' place; 0 means as many as it gives."`
 	RateBytes  sizeFlag `placeholder:"SIZE" help:"Read at most so many bytes a second, as 20MB."`
 	Readers    int      `placeholder:"N" help:"Files read at once; default is two per processor."`
+	Detach     bool     `help:"Leave the work to a worker ('filigrane worker') and print the job's name. The table must be small enough to be kept."`
 	MaxMemory  sizeFlag `default:"3GiB" placeholder:"SIZE" help:"Memory for files and decoded pictures together; a picture that needs more is read alone."`
 }
 
@@ -100,6 +101,9 @@ func (c *importCmd) Run(s *session) error {
 	}
 	if t := opt.Ingest.Table; t != nil {
 		defer t.Close()
+	}
+	if c.Detach {
+		return c.detach(s, r)
 	}
 	rep, err := intake.Run(s.ctx, limited.New(from.bucket, limits), r.reg, r.scope, opt)
 	if err != nil {

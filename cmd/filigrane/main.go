@@ -63,6 +63,8 @@ type grammar struct {
 	Reservations reservationsCmd `cmd:"" help:"Who reserves training on what, and who lifted it, with the evidence."`
 	Concepts     conceptsCmd     `cmd:"" help:"Group the works into concepts and freeze them as a catalogue."`
 	Deliver      deliverCmd      `cmd:"" help:"Mark a catalogue and write a training set with its manifest."`
+	JobVerbs     jobsCmd         `cmd:"" name:"jobs" help:"What is being made: list, pause, resume, retry and cancel jobs."`
+	Worker       workerCmd       `cmd:"" help:"Work on the bank's jobs, on as many machines as wanted."`
 	Licence      licenceCmd      `cmd:"" help:"What customers may do: record, list and revoke licences."`
 	Deliveries   deliveriesCmd   `cmd:"" help:"What was delivered, to whom and what of it is to be removed."`
 	Recall       recallCmd       `cmd:"" help:"Take works back: no delivery holds them any more, and customers are told."`

@@ -20,12 +20,12 @@ import (
 )
 
 // allTables are the tables of the schema, those that others refer to first. What else is in the database (the queue's
-// tables, the index of words, the schema's version) is not the registry's to back up or is made again.
+// tables and the processes that work, the index of words, the schema's version) is not the registry's to back up or is made again.
 var allTables = []*table{tenantsTable, worksTable, partiesTable, partyIDsTable, sharesTable, conceptsTable, membershipsTable, cataloguesTable,
 	versionsTable, catalogueWorksTable, catalogueConceptsTable, catalogueMembersTable, codebookTable, licencesTable, deliveriesTable, stepsTable,
 	itemsTable, refusalsTable, reservationsTable, todosTable, removalsTable,
 	documentsTable, descriptorsTable, markingsTable,
-	objectsTable}
+	objectsTable, jobsTable, jobPartsTable}
 
 // dumpFormat names the form of a dump.
 const dumpFormat = "filigrane registry dump v1"

@@ -196,6 +196,7 @@ func TestTablesAreThoseOfTheSchema(t *testing.T) {
 			return err
 		}))
 		delete(got, versionTable)
+		delete(got, "workers") // living processes: not the registry's to back up
 		for _, tab := range allTables {
 			want[tab.name] = slices.Sorted(slices.Values(tab.names()))
 		}

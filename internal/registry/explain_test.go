@@ -97,7 +97,23 @@ func wide(t testing.TB, r *Registry, n int) {
 	fill(markingsTable, n, func(i int) []any {
 		return []any{num(i), bank(i), int64(0), int64(1), int64(1), int64(1024), h(i), "b", "c", "l", "p", ""}
 	})
+	fillJobs(fill, bank, num, n)
 	analyse(t, r)
+}
+
+// fillJobs fills the tables of jobs.
+func fillJobs(fill func(tab *table, rows int, row func(i int) []any), bank, num func(i int) int64, n int) {
+	fill(jobsTable, n, func(i int) []any {
+		return []any{num(i), bank(i), int64(0), int64(0), int64(0), int64(0), int64(2), int64(1), int64(9), int64(0), int64(9), int64(0), int64(0), int64(0), int64(0), int64(0),
+			numbered6("j", i/2), "delivery", "", []string{"finished", "running"}[i%100/98], "mark", "", "{}", ""}
+	})
+	fill(jobPartsTable, n, func(i int) []any {
+		return []any{num(i / 4000), int64(i % 4000), int64(0), int64(0), int64(0), int64(0), int64(0), "mark", []string{"done", "running"}[i%200/198], numbered6("worker", i%500), "", "{}", ""}
+	})
+	workersTable := &table{name: "workers", cols: columns("id t, host t, realm t, process t, state t, pid i, started i, beat i")}
+	fill(workersTable, n, func(i int) []any {
+		return []any{numbered6("worker", i), "h", "", "", []string{"dead", "alive"}[i%100/98], int64(1), int64(0), int64(0)}
+	})
 }
 
 // arguments gives what a statement is explained with: its sample, the first key, and for lists of keys the last one again.

@@ -165,6 +165,7 @@ func stocked(t testing.TB, r *Registry, s Scope) {
 	do(r.PutObjects(ctx, s, []Object{objectOf("w1"), objectOf("w2"), gone}))
 	do(r.SetSiteRules(ctx, s, "tdmrep", []byte("[]"), noon))
 	do(r.Recall(ctx, s, workIDs("w1"), "consent withdrawn", noon.Add(time.Hour)))
+	stockedJob(t, r, s)
 	do(r.SetMasters(ctx, s, "/masters of the bank", noon))
 	do(r.ClaimKey(ctx, s, "57282719c47b4ba1", noon))
 	do(r.SetBankTable(ctx, s, []byte("file,title\nx.jpg,\"X\"\n"), noon))
@@ -201,3 +202,31 @@ func itemOf(id string) Item {
 }
 
 func numbered6(prefix string, n int) string { return fmt.Sprintf("%s%06d", prefix, n) }
+
+// stockedJob adds job j1, a delivery in its second stage of three parts, of which one is done and one is in the hands of
+// worker-1.
+func stockedJob(t testing.TB, r *Registry, s Scope) {
+	t.Helper()
+	must(t, errOf(r.AddJob(ctx, s, jobOf("j1"), noon)))
+	must(t, r.AddWorker(ctx, ops, Worker{ID: "worker-1", Host: "h", PID: 1}))
+	first := get[*Begun](t)(r.BeginPart(ctx, s, get[[]Ticket](t)(r.IssueParts(ctx, s, "j1", 5, noon))[0], "worker-1", noon))
+	must(t, errOf2(endPart(r, s, Ticket{"j1", 1, first.Part.Stage, 0}, PartEnd{Total: 3, Then: Stage{"mark", 3}})))
+	for _, ticket := range get[[]Ticket](t)(r.IssueParts(ctx, s, "j1", 2, noon)) {
+		get[*Begun](t)(r.BeginPart(ctx, s, ticket, "worker-1", noon))
+	}
+	must(t, errOf2(endPart(r, s, Ticket{"j1", 1, "mark", 0}, PartEnd{Done: 1, Then: Stage{"seal", 1}})))
+	must(t, r.NoteParts(ctx, s, "worker-1", []PartNote{{Ticket: Ticket{"j1", 1, "mark", 1}, Done: 1, Refused: 1, Hand: "w2"}}, noon))
+}
+
+func jobOf(id string) Job {
+	return Job{ID: id, Kind: DeliveryJob, Subject: "d1", Spec: json.RawMessage(`{"geometry":"square:512"}`), Priority: 2, First: "plan"}
+}
+
+// endPart tells 1 if the part was the last of its stage.
+func endPart(r *Registry, s Scope, t Ticket, e PartEnd) (int, error) {
+	_, moved, err := r.EndPart(ctx, s, t, e, noon)
+	if moved {
+		return 1, err
+	}
+	return 0, err
+}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -187,6 +188,51 @@ var calls = map[string]func(r *Registry, s Scope) (any, error){
 	"DescriptorsOf": func(r *Registry, s Scope) (any, error) { return r.DescriptorsOf(ctx, s, workIDs("w1", "w2")) },
 }
 
+func init() {
+	t := Ticket{"j1", 1, "mark", 1}
+	maps.Copy(calls, map[string]func(r *Registry, s Scope) (any, error){
+		"AddJob": func(r *Registry, s Scope) (any, error) {
+			return r.AddJob(ctx, s, Job{ID: "j1", Kind: DeliveryJob, Priority: 2, First: "plan", Spec: json.RawMessage(`{}`)}, noon)
+		},
+		"MoveJob": func(r *Registry, s Scope) (any, error) {
+			_, c, err := r.MoveJob(ctx, s, "j1", JobCancelled, "x", noon)
+			return c, err
+		},
+		"RestartJob": func(r *Registry, s Scope) (any, error) { return r.RestartJob(ctx, s, "j1", 1, noon) },
+		"SetJobResult": func(r *Registry, s Scope) (any, error) {
+			return nil, r.SetJobResult(ctx, s, "j1", json.RawMessage(`{}`), noon)
+		},
+		"IssueParts": func(r *Registry, s Scope) (any, error) { return r.IssueParts(ctx, s, "j1", 10, noon) },
+		"BeginPart":  func(r *Registry, s Scope) (any, error) { return r.BeginPart(ctx, s, t, "worker-1", noon) },
+		"EndPart": func(r *Registry, s Scope) (any, error) {
+			j, _, err := r.EndPart(ctx, s, t, PartEnd{Done: 1}, noon)
+			return j, err
+		},
+		"LeavePart": func(r *Registry, s Scope) (any, error) { return r.LeavePart(ctx, s, t, "worker-1", true, "x", noon) },
+		"ReopenParts": func(r *Registry, s Scope) (any, error) {
+			j, _, err := r.ReopenParts(ctx, s, t, Stage{"mark", 3}, []int{0}, nil, noon)
+			return j, err
+		},
+		// of a job that is not there it notes nothing and says nothing
+		"NoteParts": func(r *Registry, s Scope) (any, error) {
+			return nil, r.NoteParts(ctx, s, "worker-1", []PartNote{{Ticket: t, Done: 9, Hand: "eve"}}, noon)
+		},
+		"Job":      func(r *Registry, s Scope) (any, error) { return r.Job(ctx, s, "j1") },
+		"Jobs":     func(r *Registry, s Scope) (any, error) { return r.Jobs(ctx, s, JobRunning, Page{}) },
+		"JobParts": func(r *Registry, s Scope) (any, error) { return r.JobParts(ctx, s, "j1", PartRunning, Page{}) },
+		"AddWorker": func(r *Registry, s Scope) (any, error) {
+			return nil, r.AddWorker(ctx, s, Worker{ID: "worker-2", Host: "h"})
+		},
+		"BeatWorker": func(r *Registry, s Scope) (any, error) { return r.BeatWorker(ctx, s, "worker-9") },
+		"EndWorker":  func(r *Registry, s Scope) (any, error) { return nil, r.EndWorker(ctx, s, "worker-9") },
+		"BuryWorkers": func(r *Registry, s Scope) (any, error) {
+			return r.BuryWorkers(ctx, s, time.Hour, []string{"worker-9"}, noon)
+		},
+		"Workers": func(r *Registry, s Scope) (any, error) { return r.Workers(ctx, s, WorkerDead, Page{}) },
+	})
+	writing = append(writing, "AddJob", "MoveJob", "RestartJob", "SetJobResult", "IssueParts", "BeginPart", "EndPart", "LeavePart", "ReopenParts", "NoteParts", "AddWorker", "BeatWorker", "EndWorker", "BuryWorkers")
+}
+
 // scopeless are the methods that need no scope, for they show and change no rows by themselves.
 var scopeless = []string{"Close", "InTx", "PgxTx", "Pool", "SQL", "SQLTx"}
 
@@ -287,6 +333,7 @@ func TestIsolation(t *testing.T) {
 				must(t, errOf(r.AddTenant(ctx, ops, Tenant{ID: "provider-q", Kind: Provider}, noon)))
 			}
 			stocked(t, full, ours)
+			must(t, control.AddWorker(ctx, ops, Worker{ID: "worker-1", Host: "h"})) // workers are the installation's
 			before, received := everything(full, ours), receivedFrom(full, "bank-a")
 			made := 0
 			for _, call := range slices.Sorted(maps.Keys(calls)) {

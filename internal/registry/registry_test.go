@@ -534,9 +534,9 @@ func TestInTx(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *Registry) {
 		job := func(r *Registry) (err error) { // as a queue would
 			if tx := r.PgxTx(); tx != nil {
-				_, err = tx.Exec(ctx, "CREATE TABLE jobs (n integer)")
+				_, err = tx.Exec(ctx, "CREATE TABLE tickets (n integer)")
 			} else {
-				_, err = r.SQLTx().Exec("CREATE TABLE jobs (n integer)")
+				_, err = r.SQLTx().Exec("CREATE TABLE tickets (n integer)")
 			}
 			return err
 		}

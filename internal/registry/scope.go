@@ -80,6 +80,9 @@ var matrix = map[string][]Role{
 	"MissingObjects": readers, "SiteRules": holders, "SetSiteRules": holders,
 	"PartiesByID": holders, "PartiesByIdentifier": holders,
 	"PutTodos": holders, "Todos": holders, "TodosOf": holders,
+	"AddJob": holders, "MoveJob": holders, "RestartJob": holders, "SetJobResult": holders, "IssueParts": holders, "BeginPart": holders, "EndPart": holders, "LeavePart": holders, "ReopenParts": holders, "NoteParts": holders,
+	"Job": readers, "Jobs": readers, "JobParts": readers,
+	"AddWorker": operator, "BeatWorker": operator, "EndWorker": operator, "BuryWorkers": operator, "Workers": operator,
 	"Removals": experts, "RemovalsOf": experts, "ReceivedRemovals": provider,
 
 	"Masters": holders, "SetMasters": holders, "KeyFingerprint": experts, "ClaimKey": bank, "BankTable": holders, "SetBankTable": holders,

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/filigrane/filigrane/internal/registry/pgtest"
+)
+
+// workerProcess is "filigrane worker" in a process of its own.
+type workerProcess struct {
+	*exec.Cmd
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (w *workerProcess) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said.Write(p)
+}
+
+func (w *workerProcess) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said.String()
+}
+
+// worker starts a worker, which the end of the test kills if it is still there.
+func (sh *shell) worker(args ...string) *workerProcess {
+	sh.t.Helper()
+	w := &workerProcess{Cmd: exec.Command(os.Args[0], append([]string{"worker"}, args...)...)}
+	w.Env = append(os.Environ(), asProgram+"=1")
+	for k, v := range sh.env {
+		w.Env = append(w.Env, k+"="+v)
+	}
+	w.Stderr = w
+	if err := w.Start(); err != nil {
+		sh.t.Fatal(err)
+	}
+	sh.t.Cleanup(func() {
+		w.Process.Kill()
+		w.Wait()
+	})
+	return w
+}
+
+func (sh *shell) job(id string) jobJSON {
+	sh.t.Helper()
+	return one[jobJSON](sh.t, sh.must(0, "jobs", "show", id).out)
+}
+
+// waitFor waits for something.
+func waitFor(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+// TestDetached leaves a delivery to workers: one is killed, the next one goes on at once and ends when it is told to, and
+// the delivery is, byte for byte but for the day of its papers, the one made in the foreground.
+func TestDetached(t *testing.T) {
+	sh, _ := bank(t)
+	here, there := filepath.Join(t.TempDir(), "here"), filepath.Join(t.TempDir(), "there")
+	want := one[deliverJSON](t, sh.deliver(0, here).out)
+	left := one[detachedJSON](t, sh.deliver(0, there, "--detach").out)
+	if left.State != "planned" || left.Job != left.ID {
+		t.Fatalf("%+v", left)
+	}
+	if again := one[detachedJSON](t, sh.deliver(0, there, "--detach").out); again.Job != left.Job {
+		t.Fatalf("asked for again it is another job: %+v", again)
+	}
+	first := sh.worker()
+	waitFor(t, "a worker has begun", func() bool { return sh.job(left.Job).State == "running" })
+	first.Process.Kill()
+	first.Wait()
+	second := sh.worker("--log", "text", "--jobs", "2")
+	waitFor(t, "finished", func() bool { return sh.job(left.Job).State == "finished" })
+	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Wait(); err != nil || !strings.Contains(second.text(), `msg="worker ends"`) {
+		t.Errorf("%v: %s", err, second.text())
+	}
+	got := one[deliverJSON](t, sh.deliver(0, there).out)
+	if !got.AlreadyFinished || got.ManifestSHA256 != want.ManifestSHA256 || got.Receipt != want.Receipt {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	sh.must(0, "deliver", "verify", there)
+	if lines := parseAll[jobJSON](t, sh.must(0, "jobs", "list", "--state", "finished").out); len(lines) != 2 || lines[0].Done != 4 || lines[1].Place != there {
+		t.Errorf("%+v", lines)
+	}
+	sh.must(0, "jobs", "watch", left.Job)
+}
+
+// TestJobVerbs pauses, resumes and cancels a job on PostgreSQL that no worker has taken up, and one that a worker failed.
+func TestJobVerbs(t *testing.T) {
+	sh := newShell(t)
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "B", "--registry", pgtest.New(t))
+	masters := copyPhotos(t, few...)
+	sh.must(0, "import", masters)
+	sh.must(0, "concepts", "--by", "folder", "--catalogue", "spring")
+	place := filepath.Join(t.TempDir(), "place")
+	left := one[detachedJSON](t, sh.deliver(0, place, "--detach").out)
+	for args, says := range map[string]string{"pause": "cannot become paused", "resume": "not paused", "retry": "not failed"} {
+		if o := sh.must(2, "jobs", args, left.Job); !strings.Contains(o.err, says) {
+			t.Errorf("%s: %s", args, o.err)
+		}
+	}
+	// The place is emptied, and somebody else puts something there.
+	put(t, filepath.Join(place, "letters.txt"), []byte("dear"))
+	if err := os.Remove(filepath.Join(place, "job.json")); err != nil {
+		t.Fatal(err)
+	}
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "failed" || !strings.Contains(j.Why, "letters.txt") {
+		t.Fatalf("%+v", j)
+	}
+	if o := sh.must(2, "jobs", "watch", left.Job); !strings.Contains(o.err, "letters.txt") {
+		t.Error(o.err)
+	}
+	if err := os.Remove(filepath.Join(place, "letters.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if j := one[jobJSON](t, sh.must(0, "jobs", "retry", left.Job).out); j.State != "running" {
+		t.Errorf("%+v", j)
+	}
+	if j := one[jobJSON](t, sh.must(0, "jobs", "pause", left.Job, "--why", "the archive is moved").out); j.State != "paused" || j.Why != "the archive is moved" {
+		t.Errorf("%+v", j)
+	}
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "paused" || j.Done != 0 {
+		t.Errorf("%+v", j)
+	}
+	sh.must(0, "jobs", "resume", left.Job)
+	sh.must(0, "jobs", "cancel", left.Job)
+	sh.must(0, "worker", "--drain", "--quiet")
+	if entries, err := os.ReadDir(place); err != nil || len(entries) > 1 { // the folder of locks may stay
+		t.Errorf("a cancelled delivery left %v, %v", entries, err)
+	}
+	if o := sh.must(2, "deliver", "-c", "spring", "--geometry", "square:256", "-o", place); !strings.Contains(o.err, "was cancelled") {
+		t.Error(o.err)
+	}
+	sh.must(2, "jobs", "show", "nobody's")
+	sh.must(2, "jobs", "list", "--state", "tired")
+	sh.must(2, "worker", "--kinds", "tea")
+}
+
+// TestDetachedImport: an import by a worker puts into the registry what the verb does.
+func TestDetachedImport(t *testing.T) {
+	masters := copyPhotos(t, few...)
+	var worksOf []string
+	for _, detached := range []bool{false, true} {
+		sh := newShell(t)
+		sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank")
+		args := []string{"import", masters, "--csv", filepath.Join(photos, "metadata.csv")}
+		if detached {
+			left := one[detachedJSON](t, sh.must(0, append(args, "--detach")...).out)
+			sh.must(0, "worker", "--drain", "--quiet")
+			if j := sh.job(left.Job); j.State != "finished" || j.Done != 4 || j.Place != masters {
+				t.Errorf("%+v", j)
+			}
+		} else {
+			sh.must(0, args...)
+		}
+		got := sh.must(0, "works", "search", "mountains").out + sh.must(0, "todos").out
+		worksOf = append(worksOf, regexp.MustCompile(`"20\d\d-[^"]*Z"`).ReplaceAllString(got, `"a time"`))
+	}
+	if worksOf[0] != worksOf[1] {
+		t.Errorf("by the verb:\n%s\nby a worker:\n%s", worksOf[0], worksOf[1])
+	}
+	sh := newShell(t)
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank")
+	empty := t.TempDir()
+	left := one[detachedJSON](t, sh.must(0, "import", empty, "--detach").out)
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "failed" || j.Why == "" {
+		t.Errorf("an import of nothing: %+v", j)
+	}
+}

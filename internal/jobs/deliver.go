@@ -1,0 +1,395 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/delivery"
+	"github.com/filigrane/filigrane/internal/registry"
+)
+
+// madeOf is the result of a delivery's job: which job of its place it is, and, when it is finished, what came out.
+type madeOf struct {
+	Making         string            `json:"making,omitempty"` // delivery.Making.Job
+	Parts          int               `json:"parts,omitempty"`
+	Shards         int               `json:"shards,omitempty"`
+	ManifestSHA256 string            `json:"manifest_sha256,omitempty"`
+	Receipt        string            `json:"receipt,omitempty"` // key that signed it
+	Summary        *delivery.Summary `json:"summary,omitempty"`
+}
+
+// madeBy reads the result of a delivery's job; nothing of one that has none.
+func madeBy(j registry.Job) (m madeOf) {
+	if json.Unmarshal(j.Result, &m) != nil {
+		return madeOf{}
+	}
+	return m
+}
+
+// deliver does a part of a delivery.
+func (h *held) deliver() (*outcome, error) {
+	var spec DeliverySpec
+	if err := json.Unmarshal(h.job.Spec, &spec); err != nil {
+		return nil, fmt.Errorf("%w: its spec: %w", errSpec, err)
+	}
+	made := madeBy(h.job)
+	if v := h.s.q.config.CodeVersion; v != "" && v != spec.CodeVersion {
+		return nil, fmt.Errorf("%w: %s, not %s; run that one, or cancel the job and begin anew", errVersion, spec.CodeVersion, v)
+	}
+	switch h.t.Stage {
+	case stagePlan:
+		return h.plan(spec)
+	case stageFinish:
+		return h.finish(spec, made)
+	}
+	m, release, err := h.making(spec, made.Making)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	switch h.t.Stage {
+	case stagePart:
+		return h.mark(m)
+	case stageSeal:
+		if err := h.before(h.s.ctx, ""); err != nil {
+			return nil, err
+		}
+		shards, err := m.m.Seal(h.s.ctx)
+		if err != nil {
+			return nil, err
+		}
+		made.Shards = shards
+		then := registry.Stage{Name: stageShard, Parts: shards}
+		if shards == 0 {
+			then = registry.Stage{Name: stageFinish, Parts: 1}
+		}
+		return made.outcome(registry.PartEnd{Then: then})
+	case stageShard:
+		if err := h.before(h.s.ctx, ""); err != nil {
+			return nil, err
+		}
+		_, err := m.m.Shard(h.s.ctx, h.t.Part)
+		return &outcome{PartEnd: registry.PartEnd{Then: registry.Stage{Name: stageFinish, Parts: 1}}}, err
+	}
+	return nil, fmt.Errorf("%w: no stage %q; the job is of a newer program", errSpec, h.t.Stage)
+}
+
+func (m madeOf) outcome(e registry.PartEnd) (*outcome, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	return &outcome{PartEnd: e, job: text}, nil
+}
+
+// making gives the job's Making, which the parts in this process share; release it.
+func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
+	q := h.s.q
+	key := makingKey(h.scope, h.t.Job)
+	q.mu.Lock()
+	m := q.makings[key]
+	mine := m == nil
+	if mine {
+		m = &making{ready: make(chan struct{})}
+		q.makings[key] = m
+	}
+	m.users++
+	q.mu.Unlock()
+	release := func() { q.release(m, false) }
+	if mine {
+		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.s.may)
+		if err == nil {
+			m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
+		}
+		m.err = err
+		close(m.ready)
+	}
+	select {
+	case <-m.ready:
+	case <-h.s.ctx.Done():
+		release()
+		return nil, nil, context.Cause(h.s.ctx)
+	}
+	if m.err != nil {
+		q.drop(h.scope, h.t.Job)
+		release()
+		return nil, nil, m.err
+	}
+	return m, release, nil
+}
+
+func makingKey(scope registry.Scope, job string) string { return scope.Tenant + "\x00" + job }
+
+// drop forgets a job's Making: the next part opens it anew.
+func (q *Queue) drop(scope registry.Scope, job string) {
+	key := makingKey(scope, job)
+	q.mu.Lock()
+	m := q.makings[key]
+	delete(q.makings, key)
+	if m != nil {
+		m.users++
+	}
+	q.mu.Unlock()
+	if m != nil {
+		q.release(m, true)
+	}
+}
+
+// release takes a user from a Making. The last one closes it, if it was dropped.
+func (q *Queue) release(m *making, drop bool) {
+	q.mu.Lock()
+	m.users--
+	m.dropped = m.dropped || drop
+	last := m.dropped && m.users == 0
+	q.mu.Unlock()
+	if last {
+		<-m.ready
+		m.shut()
+	}
+}
+
+// plan begins the delivery in its place, under the lock of that.
+func (h *held) plan(spec DeliverySpec) (*outcome, error) {
+	if err := h.before(h.s.ctx, ""); err != nil {
+		return nil, err
+	}
+	m, release, err := h.making(spec, "")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	made := madeOf{Making: m.m.Job(), Parts: m.m.Parts()}
+	e := registry.PartEnd{Total: int64(m.m.Works()), Then: registry.Stage{Name: stagePart, Parts: made.Parts}}
+	switch {
+	case m.m.Done() != nil:
+		e.Then = registry.Stage{Name: stageFinish, Parts: 1}
+	case made.Parts == 0: // an increment that only removes
+		e.Then = registry.Stage{Name: stageSeal, Parts: 1}
+	}
+	return made.outcome(e)
+}
+
+// carefulAfter is after how many deaths of workers over a part its works are tried one by one, alone in the process.
+const carefulAfter = 2
+
+// mark does a part: the works are marked and staged.
+func (h *held) mark(m *making) (*outcome, error) {
+	final := h.part.Tries >= h.s.q.config.Tries-1
+	opt := delivery.PartOptions{Final: final, Before: h.before, Crashed: func(w concepts.WorkID) bool { return h.part.Falls[string(w)] > h.s.q.config.Poison },
+		Progress: func(done, _, refused int, _ concepts.WorkID) { h.set(int64(done), int64(refused)) }}
+	var r delivery.PartResult
+	var err error
+	if h.part.Deaths < carefulAfter {
+		h.s.q.alone.RLock()
+		r, err = m.m.Part(h.s.ctx, h.t.Part, m.source, opt)
+		h.s.q.alone.RUnlock()
+	} else {
+		r, err = h.careful(m, opt)
+	}
+	h.s.q.took(h.t.Job, r.Times)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Passing) > 0 && !final {
+		first := r.Passing[0]
+		return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, len(r.Passing), first.Path, first.Kind, first.Detail)
+	}
+	return &outcome{PartEnd: registry.PartEnd{Done: int64(r.Works), Refused: int64(r.Refused + len(r.Passing)), Then: registry.Stage{Name: stageSeal, Parts: 1}}}, nil
+}
+
+// errPassing says that masters could not be had, which may pass.
+var errPassing = errors.New("jobs: masters cannot be had at the moment")
+
+// errOne stops a part after one work.
+var errOne = errors.New("jobs: one work at a time")
+
+// careful does a part over which workers have died: nothing else goes on in this process, and each work is noted before
+// it is begun and staged before the next. So who dies next tells which work it was.
+func (h *held) careful(m *making, opt delivery.PartOptions) (r delivery.PartResult, err error) {
+	q, ctx := h.s.q, h.s.ctx
+	q.alone.Lock()
+	defer q.alone.Unlock()
+	q.config.Log.Warn("workers died over a part: its works are tried one by one", "job", h.t.Job, "part", h.t.Part, "deaths", h.part.Deaths)
+	opt.Workers = 1
+	before := opt.Before
+	var times delivery.Times
+	for {
+		begun := false
+		opt.Before = func(ctx context.Context, w concepts.WorkID) error {
+			if err := before(ctx, w); err != nil || w == "" {
+				return err
+			}
+			if begun {
+				return errOne
+			}
+			begun = true
+			h.mu.Lock()
+			h.hand = string(w)
+			h.mu.Unlock()
+			n, _ := h.note()
+			return q.reg.NoteParts(ctx, h.scope, h.s.id, []registry.PartNote{n}, q.now())
+		}
+		r, err = m.m.Part(ctx, h.t.Part, m.source, opt)
+		times.Add(r.Times)
+		if !errors.Is(err, errOne) || len(r.Passing) > 0 { // else the same would come first again and again
+			if errors.Is(err, errOne) {
+				err = nil
+			}
+			r.Times = times
+			return r, err
+		}
+	}
+}
+
+// took adds to what a job's parts took in this process.
+func (q *Queue) took(job string, t delivery.Times) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	sum := q.times[job]
+	sum.Add(t)
+	q.times[job] = sum
+}
+
+// finish completes the delivery: the manifest in its place, what was delivered in the registry, the papers, and then the
+// job is finished.
+func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
+	q, ctx := h.s.q, h.s.ctx
+	if err := h.before(ctx, ""); err != nil {
+		return nil, err
+	}
+	m, d, err := h.finished(spec, made)
+	if err != nil {
+		return nil, err
+	}
+	defer m.shut()
+	q.took(h.t.Job, m.m.Times())
+	if err := h.deliveredItems(d); err != nil {
+		return nil, err
+	}
+	if q.config.Papers != nil {
+		st, err := q.config.Opener.Store(ctx, spec.Place)
+		if err != nil {
+			return nil, err
+		}
+		paper := &making{}
+		paper.closes(st)
+		defer paper.shut()
+		if made.Receipt, err = q.config.Papers(ctx, h.scope, spec, m.spec.Catalogue, fenced{st, h.s.may}); err != nil {
+			return nil, err
+		}
+	}
+	made.ManifestSHA256, made.Summary = d.SHA256(), &d.Summary
+	made.Shards = len(d.Shards)
+	out, err := made.outcome(registry.PartEnd{})
+	if err != nil {
+		return nil, err
+	}
+	out.also = func(reg *registry.Registry, j registry.Job) error {
+		if err := q.moveDelivery(ctx, reg, h.scope, j.Subject, registry.Delivered, "", out.job); err != nil {
+			return err
+		}
+		if j.Lost == 0 {
+			return nil
+		}
+		// Who was lost may come back to life until he notices that he was buried.
+		after := q.config.Timing.Dead + q.config.Timing.Beat
+		return q.river.insert(ctx, reg, h.scope, []registry.Ticket{{Job: j.ID, Run: j.Run, Stage: stageSweep}}, usualPriority, time.Now().Add(after))
+	}
+	return out, nil
+}
+
+// finished gives the finished delivery. One that was finished before, by a worker that died before it could say so, is
+// found by beginning it again.
+func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.Delivery, err error) {
+	q, ctx := h.s.q, h.s.ctx
+	if made.Making != "" {
+		if m, err = q.open(ctx, h.scope, spec, made.Making, h.s.may); err != nil {
+			return nil, nil, err
+		}
+		if d, err = m.m.Finish(ctx); err == nil {
+			return m, d, nil
+		}
+		m.shut()
+		if !errors.Is(err, delivery.ErrGone) {
+			return nil, nil, err
+		}
+	}
+	spec.Force = false
+	if m, err = q.open(ctx, h.scope, spec, "", h.s.may); err != nil {
+		return nil, nil, err
+	}
+	if d = m.m.Done(); d == nil {
+		err := m.m.Abandon(ctx) // just begun, and nobody's
+		m.shut()
+		return nil, nil, errors.Join(delivery.ErrGone, err)
+	}
+	return m, d, nil
+}
+
+// deliveredItems tells the registry what became of every work, in batches, and of those that were recalled meanwhile that
+// they are to be removed.
+func (h *held) deliveredItems(d *delivery.Delivery) error {
+	q, ctx := h.s.q, h.s.ctx
+	list := make([]registry.Item, 0, registry.MostPerPage)
+	flush := func() error {
+		if len(list) == 0 {
+			return nil
+		}
+		if err := h.before(ctx, ""); err != nil {
+			return err
+		}
+		if _, err := q.reg.PutItems(ctx, h.scope, h.job.Subject, list); err != nil {
+			return err
+		}
+		ids := make([]concepts.WorkID, len(list))
+		for i := range list {
+			ids[i] = list[i].Work
+		}
+		list = list[:0]
+		works, err := q.reg.WorksByID(ctx, h.scope, ids)
+		if err != nil {
+			return err
+		}
+		var recalled []concepts.WorkID
+		for _, w := range works {
+			if w.State == registry.Recalled {
+				recalled = append(recalled, w.ID)
+			}
+		}
+		if len(recalled) == 0 {
+			return nil
+		}
+		_, err = q.reg.Recall(ctx, h.scope, recalled, "recalled while it was being delivered", q.now())
+		return err
+	}
+	add := func(i registry.Item) error {
+		if list = append(list, i); len(list) < registry.MostPerPage {
+			return nil
+		}
+		return flush()
+	}
+	for i := range d.Images {
+		img := &d.Images[i]
+		item := registry.Item{Work: img.Work, Shard: img.Shard, SHA256: img.SHA256, Bytes: img.Bytes, PSNRDB: img.PSNRDB, SSIM: img.SSIM}
+		if !img.ISCCImage.IsZero() {
+			item.ISCC = img.ISCCImage.String()
+		}
+		if err := add(item); err != nil {
+			return err
+		}
+	}
+	for _, r := range d.Refusals {
+		detail := r.Detail
+		if detail == "" {
+			detail = string(r.Kind)
+		}
+		if err := add(registry.Item{Work: r.Work, Refusal: string(r.Kind), Detail: detail}); err != nil {
+			return err
+		}
+	}
+	return flush()
+}
