@@ -186,12 +186,15 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names, t *Tim
 		return nil, nil, ref, nil
 	}
 	if m.spec.Readable == ReadablePool {
-		img, file, _, ref := m.write(p, h, plain, m.spec.Preset.PSNRDB)
+		a := new(attempt)
+		if a.marked, a.report, ref = h.embed(plain, m.spec.Preset.PSNRDB); ref == nil {
+			_, ref = m.write(p, h, a)
+		}
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
-		img.Changes, img.SourceType = did, source
-		return img, file, nil, nil
+		a.img.Changes, a.img.SourceType = did, source
+		return a.img, a.file, nil, nil
 	}
 	start, gain := m.gentle(h)
 	work := workGain{at: gain}
@@ -200,7 +203,9 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names, t *Tim
 	if h.drawn {
 		floor = m.spec.Preset.PSNRDB + startMarginDB
 	}
-	for _, target := range m.targets(start, floor) {
+	targets := m.targets(start, floor)
+	for i := 0; i < len(targets); {
+		target := targets[i]
 		if err := ctx.Err(); err != nil {
 			return nil, nil, nil, err
 		}
@@ -208,16 +213,17 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names, t *Tim
 			work.remedy(last.missing, target < m.spec.Preset.PSNRDB)
 		}
 		a, ref := m.attempt(p, h, work.cell(plain), names, target)
+		if ref == nil && m.accepts(a, h, target) {
+			ref = m.settle(p, h, names, a)
+		}
 		if ref != nil {
 			return nil, nil, ref, nil
 		}
-		a.img.Changes, a.img.SourceType, a.img.StrengthSteps = did, source, m.stronger(target)
-		// A concept that a JPEG copy does not name by itself is worth the preset's strength, not more: the work
-		// gives it, and it is smooth pictures that lack it, where more would be seen.
-		// In a drawing that is not worth even that.
-		if a.missing.what == "" || a.missing.onlyCopy && target <= m.spec.Preset.PSNRDB+startMarginDB || a.missing.light && h.drawn {
+		if m.accepts(a, h, target) {
+			a.img.Changes, a.img.SourceType, a.img.StrengthSteps = did, source, m.stronger(target)
 			return a.img, a.file, nil, nil
 		}
+		i += m.steps(targets[i:], a)
 		last = a
 	}
 	why := "the floor"
@@ -225,7 +231,28 @@ func (m *marker) mark(ctx context.Context, data []byte, names mark.Names, t *Tim
 		why = "the preset, beyond which a mark is seen in a drawing"
 	}
 	return nil, nil, refuse(MarkUnreadable, "at %.2f dB, %s, %s (T: re-read %v; thumbnail %v); use a stronger preset or leave the work out",
-		floor, why, last.missing.what, last.img.T, last.img.ThumbnailT), nil
+		floor, why, last.missing.what, statistics(&last.views[asWritten], names), statistics(&last.views[asThumbnail], names)), nil
+}
+
+// accepts says whether an attempt is good enough. A concept that a JPEG copy does not name by itself is worth the preset's
+// strength, not more: the work gives it, and it is smooth pictures that lack it, where more would be seen. In a drawing that is
+// not worth even that.
+func (m *marker) accepts(a *attempt, h *measured, targetDB float64) bool {
+	return a.missing.what == "" || a.missing.onlyCopy && targetDB <= m.spec.Preset.PSNRDB+startMarginDB || a.missing.light && h.drawn
+}
+
+// cautious is how much of the strength that seems to be missing is added at once: what an attempt foretells is not exact, and
+// a mark stronger than need be is seen sooner.
+const cautious = 0.7
+
+// steps says how many strengths to go on after an attempt that was too weak: past those that would be too weak too, and
+// never past the preset.
+func (m *marker) steps(targets []float64, a *attempt) int {
+	preset, n := m.spec.Preset.PSNRDB+startMarginDB, 1
+	for n < len(targets)-1 && targets[n] > preset && targets[0]-targets[n] < cautious*a.shortDB {
+		n++
+	}
+	return n
 }
 
 // workGain is the share of strength that the work's lattice gets, as the closed loop settles it: what it gives up the concept has.
@@ -353,9 +380,13 @@ func keepsDepth(opt raster.EncodeOptions) bool {
 
 // attempt is one turn of the loop.
 type attempt struct {
-	img     *Image
+	marked  image.Image
+	report  embed.Report
+	img     *Image // with its file; nil until it was written
 	file    []byte
+	views   [views]detect.Reading
 	missing lack
+	shortDB float64 // about how much more strength the JPEG copy needs to name the concept, 0 if that is not known
 }
 
 // lack is what an attempt did not show.
@@ -366,48 +397,109 @@ type lack struct {
 	light    bool   // it is what the work gives: the JPEG copy's concept, or its delivery
 }
 
-// attempt marks at one strength, writes the file, reads it back as a stranger would and detects it, in full
-// and as a thumbnail.
+// attempt marks at one strength and reads the picture as a stranger would read the file: in full, as a JPEG copy, as a
+// thumbnail and in a piece. Where the format keeps every pixel the file need not be written for that.
 func (m *marker) attempt(p *raster.Picture, host *measured, cell *mark.Cell, names mark.Names, targetDB float64) (*attempt, *refusal) {
-	img, file, again, ref := m.write(p, host, cell, targetDB)
-	if ref != nil {
+	a := new(attempt)
+	var ref *refusal
+	if a.marked, a.report, ref = host.embed(cell, targetDB); ref != nil {
 		return nil, ref
+	}
+	picture := a.marked
+	if !m.spec.Format.EncodeOptions(p.Format).Exact() {
+		if picture, ref = m.write(p, host, a); ref != nil {
+			return nil, ref
+		}
 	}
 	defer since(&host.times.Verify)()
-	views, ref := m.views(again)
-	if ref != nil {
-		return nil, ref
-	}
-	img.T, img.CopyT, img.ThumbnailT = statistics(&views[asWritten], names), statistics(&views[asCopy], names), statistics(&views[asThumbnail], names)
-	img.PieceT = statistics(&views[asPiece], names)
-	return &attempt{img, file, missing(views, names)}, nil
+	return a, m.look(a, picture, names, targetDB > m.spec.Preset.PSNRDB+startMarginDB && !host.drawn)
 }
 
-// write marks at one strength, writes the file and reads it back: the image with its figures but for the
-// statistics, the file, and the picture re-read.
-func (m *marker) write(p *raster.Picture, host *measured, cell *mark.Cell, targetDB float64) (*Image, []byte, image.Image, *refusal) {
-	marked, rep, ref := host.embed(cell, targetDB)
-	if ref != nil {
-		return nil, nil, nil, ref
+// look reads a picture in every way, and says what is missing. The JPEG copy comes first, since that is where a concept is missing
+// soonest; where one lack is enough to know that more strength is needed, nothing else is read then.
+func (m *marker) look(a *attempt, picture image.Image, names mark.Names, oneIsEnough bool) *refusal {
+	if ref := m.view(a, asCopy, picture); ref != nil {
+		return ref
 	}
+	a.shortDB = shortOf(&a.views[asCopy], names)
+	if oneIsEnough && a.shortDB > 0 {
+		a.missing = lack{what: "the concept was not named" + asCopy.in(), onlyCopy: true}
+		return nil
+	}
+	for v := range views {
+		if v == asCopy {
+			continue
+		}
+		if ref := m.view(a, v, picture); ref != nil {
+			return ref
+		}
+	}
+	a.missing = missing(a.views, names)
+	return nil
+}
+
+// shortOf estimates how many dB of strength a JPEG copy lacks that does not name a lone concept: T grows about as the
+// amplitude does. 0 where the concept is named, or where not even the best guess is the concept.
+func shortOf(r *detect.Reading, names mark.Names) float64 {
+	if len(names.Concepts) != 1 || r.Work.P > copyMargin*r.FWER || r.Work.Number != names.Work {
+		return 0
+	}
+	found := r.Best
+	for _, f := range r.Concepts {
+		if f.Number == names.Concepts[0] {
+			found = f
+		}
+	}
+	if found.Number != names.Concepts[0] || !(found.T > 0) {
+		return 0
+	}
+	needed := math.Sqrt(2 * math.Log(found.M/(conceptMargin*r.FWER)))
+	return max(0, 20*math.Log10(needed/found.T))
+}
+
+// settle writes the file of an attempt that was accepted, if it is not yet, and reads it again. If it does not hold exactly the pixels
+// that were read, it is read in every way.
+func (m *marker) settle(p *raster.Picture, host *measured, names mark.Names, a *attempt) *refusal {
+	if a.img == nil {
+		again, ref := m.write(p, host, a)
+		if ref != nil {
+			return ref
+		}
+		defer since(&host.times.Verify)()
+		if !raster.SamePixels(a.marked, again) {
+			if ref := m.look(a, again, names, false); ref != nil {
+				return ref
+			}
+		}
+	}
+	a.img.T, a.img.CopyT = statistics(&a.views[asWritten], names), statistics(&a.views[asCopy], names)
+	a.img.ThumbnailT, a.img.PieceT = statistics(&a.views[asThumbnail], names), statistics(&a.views[asPiece], names)
+	return nil
+}
+
+// write writes the file of an attempt and reads it back: it fills in the file and the image with its figures but for the
+// statistics, and returns the picture re-read.
+func (m *marker) write(p *raster.Picture, host *measured, a *attempt) (image.Image, *refusal) {
 	out := *p
-	out.Image = marked
+	out.Image = a.marked
 	var file bytes.Buffer
 	encoded := since(&host.times.Encode)
 	err := raster.Encode(&file, &out, m.spec.Format.EncodeOptions(p.Format))
 	encoded()
 	if err != nil {
-		return nil, nil, nil, refusalOf(err)
+		return nil, refusalOf(err)
 	}
 	defer since(&host.times.Verify)()
 	again, err := raster.Decode(file.Bytes(), m.spec.Limits)
 	if err != nil {
-		return nil, nil, nil, refuse(Fault, "the file written cannot be read back (%v): report it with the master", err)
+		return nil, refuse(Fault, "the file written cannot be read back (%v): report it with the master", err)
 	}
-	return &Image{Width: marked.Bounds().Dx(), Height: marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
+	a.file = file.Bytes()
+	a.img = &Image{Width: a.marked.Bounds().Dx(), Height: a.marked.Bounds().Dy(), SHA256: hashOf(file.Bytes()), Bytes: int64(file.Len()),
 		ISCCImage: iscc.ImageCode(again.Image, iscc.DefaultBits), ISCCInstance: iscc.InstanceCodeOf(file.Bytes()),
 		Extension: strings.TrimPrefix(again.Format.Extension(), "."), PSNRDB: round(signal.PSNR(host.picture, again.Image), 4), SSIM: round(signal.SSIM(host.picture, again.Image), 6),
-		MarkPSNRDB: round(rep.PSNRDB, 4), C2PA: again.HasC2PA()}, file.Bytes(), again.Image, nil
+		MarkPSNRDB: round(a.report.PSNRDB, 4), C2PA: again.HasC2PA()}
+	return again.Image, nil
 }
 
 // view is one of the ways a delivered file must be readable.
@@ -429,26 +521,40 @@ func (v view) in() string {
 // CopyQuality is the JPEG quality at which a copy must still name its concept directly.
 const CopyQuality = 90
 
-// views reads a delivered picture in every way it will have to be read.
-func (m *marker) views(img image.Image) ([views]detect.Reading, *refusal) {
-	var rs [views]detect.Reading
+// view reads a delivered picture in one of the ways it will have to be read.
+func (m *marker) view(a *attempt, v view, img image.Image) *refusal {
+	picture := img
+	switch v {
+	case asCopy:
+		var ref *refusal
+		if picture, ref = m.copied(img); ref != nil {
+			return ref
+		}
+	case asThumbnail:
+		picture = thumbnail(img, ThumbnailSide)
+	case asPiece:
+		picture = m.roughest(img)
+	}
+	var err error
+	if a.views[v], err = m.readers.of(img.Bounds().Dx(), img.Bounds().Dy()).Read(picture); err != nil {
+		return refuse(TooSmall, "%s%s", strings.TrimPrefix(err.Error(), "detect: "), v.in())
+	}
+	return nil
+}
+
+// copied makes a JPEG copy as most programs would.
+func (m *marker) copied(img image.Image) (image.Image, *refusal) {
 	opaque, _ := flatten(img)
 	opaque, _ = to8(opaque)
 	var jpeg bytes.Buffer
 	if err := raster.EncodeJPEG(&jpeg, opaque, CopyQuality, "4:2:0"); err != nil {
-		return rs, refusalOf(err)
+		return nil, refusalOf(err)
 	}
 	compressed, err := raster.Decode(jpeg.Bytes(), m.spec.Limits)
 	if err != nil {
-		return rs, refuse(Fault, "a JPEG copy cannot be read back (%v): report it with the master", err)
+		return nil, refuse(Fault, "a JPEG copy cannot be read back (%v): report it with the master", err)
 	}
-	reader := m.readers.of(img.Bounds().Dx(), img.Bounds().Dy())
-	for v, picture := range [views]image.Image{img, compressed.Image, thumbnail(img, ThumbnailSide), m.roughest(img)} {
-		if rs[v], err = reader.Read(picture); err != nil {
-			return rs, refuse(TooSmall, "%s%s", strings.TrimPrefix(err.Error(), "detect: "), view(v).in())
-		}
-	}
-	return rs, nil
+	return compressed.Image, nil
 }
 
 // minPieceCells is how many cells a side a quarter must have to be read: with fewer, little of the work's mark is left.

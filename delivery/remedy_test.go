@@ -3,6 +3,8 @@ package delivery
 import (
 	"math"
 	"testing"
+
+	"github.com/filigrane/filigrane/mark"
 )
 
 // TestRemedySettles: whatever share of the strength a picture's work and concept need between them, the loop closes in on it
@@ -26,5 +28,27 @@ func TestRemedySettles(t *testing.T) {
 				t.Fatalf("a share of %v", g.at)
 			}
 		}
+	}
+}
+
+// TestStrengthsSkipped: as many strengths are passed over as are sure to be too weak, never one that may be strong enough,
+// and never the preset or the floor.
+func TestStrengthsSkipped(t *testing.T) {
+	preset, err := mark.PresetByName("standard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &marker{spec: Spec{Preset: preset}}
+	targets := m.targets(preset.PSNRDB+startMarginDB+4, mark.FloorPSNR)
+	for short, want := range map[float64]float64{0: 0.5, 0.6: 0.5, 0.8: 1, 2.8: 2, 2.9: 2.5, 40: 4} {
+		if got := targets[0] - targets[m.steps(targets, &attempt{shortDB: short})]; got != want {
+			t.Errorf("%g dB seem to be missing: %g dB stronger, want %g", short, got, want)
+		}
+	}
+	if n := m.steps(targets[8:], &attempt{shortDB: 40}); n != 1 {
+		t.Errorf("from the preset on %d steps at once", n)
+	}
+	if n := m.steps(targets[len(targets)-1:], &attempt{shortDB: 40}); n != 1 {
+		t.Errorf("from the floor on %d steps", n)
 	}
 }

@@ -1,6 +1,7 @@
 package raster
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -192,6 +193,44 @@ type EncodeOptions struct {
 	// Fast trades size for time: PNG by png.BestSpeed, some 20 % larger in 40 % of the time, and lossy
 	// WebP. Other outputs ignore it.
 	Fast bool
+}
+
+// Exact says whether every pixel comes back as it was written: the formats that lose nothing. Those that choose for
+// themselves (a zero Format, WebP without Lossless) are not exact.
+func (o EncodeOptions) Exact() bool {
+	return o.Format == PNG || o.Format == TIFF || o.Format == WebP && o.Lossless
+}
+
+// SamePixels says whether two pictures of package raster's types have the same type, size and pixels.
+func SamePixels(a, b image.Image) bool {
+	if a.Bounds().Size() != b.Bounds().Size() {
+		return false
+	}
+	rows := func(img image.Image) (pix []uint8, stride, row int) {
+		w := img.Bounds().Dx()
+		switch m := img.(type) {
+		case *image.NRGBA:
+			return m.Pix, m.Stride, 4 * w
+		case *image.NRGBA64:
+			return m.Pix, m.Stride, 8 * w
+		case *image.Gray:
+			return m.Pix, m.Stride, w
+		case *image.Gray16:
+			return m.Pix, m.Stride, 2 * w
+		}
+		return nil, 0, 0
+	}
+	pa, sa, wa := rows(a)
+	pb, sb, wb := rows(b)
+	if wa == 0 || wa != wb || fmt.Sprintf("%T", a) != fmt.Sprintf("%T", b) {
+		return false
+	}
+	for y := range a.Bounds().Dy() {
+		if !bytes.Equal(pa[y*sa:][:wa], pb[y*sb:][:wb]) {
+			return false
+		}
+	}
+	return true
 }
 
 // Encode writes p to w. The pixels are p.Image, which need not be those that were decoded; any other

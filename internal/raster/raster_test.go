@@ -475,3 +475,46 @@ func BenchmarkUpright1024(b *testing.B) {
 		upright(img, 6)
 	}
 }
+
+// TestSamePixels: what an exact format gives back is the same, and one sample, one type or one row more is not.
+func TestSamePixels(t *testing.T) {
+	img := image.NewNRGBA(image.Rect(0, 0, 7, 5))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i*37 | 1)
+	}
+	wide := image.NewNRGBA(image.Rect(2, 3, 20, 10))
+	draw.Draw(wide, image.Rect(3, 4, 10, 9), img, image.Point{}, draw.Src)
+	part := wide.SubImage(image.Rect(3, 4, 10, 9))
+	for _, opt := range []EncodeOptions{{Format: PNG, Fast: true}, {Format: TIFF}, {Format: WebP, Lossless: true}} {
+		if !opt.Exact() {
+			t.Errorf("%+v is exact", opt)
+		}
+		var file bytes.Buffer
+		if err := Encode(&file, &Picture{Image: img, Format: opt.Format}, opt); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Decode(file.Bytes(), DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !SamePixels(img, again.Image) || !SamePixels(again.Image, img) {
+			t.Errorf("%s gives back another picture", opt.Format)
+		}
+	}
+	for _, opt := range []EncodeOptions{{}, {Format: JPEG}, {Format: WebP}} {
+		if opt.Exact() {
+			t.Errorf("%+v is not exact", opt)
+		}
+	}
+	other := image.NewNRGBA(img.Rect)
+	copy(other.Pix, img.Pix)
+	other.Pix[len(other.Pix)-1]++
+	for name, b := range map[string]image.Image{"a sample": other, "the size": img.SubImage(image.Rect(0, 0, 7, 4)), "the type": image.NewNRGBA64(img.Rect), "a foreign type": image.NewYCbCr(img.Rect, 0)} {
+		if SamePixels(img, b) {
+			t.Errorf("%s differs", name)
+		}
+	}
+	if !SamePixels(img, part) {
+		t.Error("a piece of a larger picture has the same pixels")
+	}
+}
