@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -283,13 +284,13 @@ func (h *held) fail(ctx context.Context, cause error) error {
 	return err
 }
 
-// short bounds the text of an error, which may quote anything.
+// short bounds the text of an error, which may quote anything, so that the registry can keep it.
 func short(s string) string {
 	const most = 4000
 	if len(s) > most {
 		s = s[:most]
 	}
-	return s
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // reopen takes the job back to a stage some of whose parts are not done after all.
@@ -298,8 +299,12 @@ func (h *held) reopen(ctx context.Context, cause error, stage string, again []in
 	made := madeBy(h.job)
 	parts := map[string]int{stagePart: made.Parts, stageShard: made.Shards, stageSeal: 1, stagePlan: 1}[stage]
 	q.config.Log.Warn("parts are to be done again", "job", h.t.Job, "stage", stage, "parts", len(again), "error", cause.Error())
-	if _, err := q.reg.LeavePart(ctx, h.scope, h.t.of(), h.s.id, true, cause.Error(), q.now()); err != nil {
+	tries, err := q.reg.LeavePart(ctx, h.scope, h.t.of(), h.s.id, true, cause.Error(), q.now())
+	if err != nil {
 		return err
+	}
+	if tries >= q.config.Tries { // a place that loses what it was given
+		return h.fail(ctx, cause)
 	}
 	return q.reg.InTx(ctx, func(reg *registry.Registry) error {
 		j, ok, err := reg.ReopenParts(ctx, h.scope, h.t.of(), registry.Stage{Name: stage, Parts: parts}, again, undo, q.now())

@@ -116,6 +116,10 @@ func scanJob(r rows) (j numberedJob, err error) {
 	return j, err
 }
 
+// mostJobSpec bounds the spec of a job: that of an increment gives the reason for every work that was recalled. A line of a
+// dump holds it.
+const mostJobSpec = 8 * mostJSON
+
 // AddJob plans a job. The same again changes nothing, whatever has become of it meanwhile; another under the id of one is
 // ErrConflict.
 func (r *Registry) AddJob(ctx context.Context, s Scope, j Job, now time.Time) (c Changes, err error) {
@@ -134,7 +138,10 @@ func (r *Registry) AddJob(ctx context.Context, s Scope, j Job, now time.Time) (c
 	if err := checkText("subject", j.Subject, mostID); err != nil {
 		return c, err
 	}
-	if err := checkJSON("spec of job "+j.ID, j.Spec); err != nil {
+	if !json.Valid(j.Spec) {
+		return c, fmt.Errorf("registry: the spec of job %s is no JSON document", j.ID)
+	}
+	if err := checkText("spec of job "+j.ID, string(j.Spec), mostJobSpec); err != nil {
 		return c, err
 	}
 	err = r.write(ctx, s, "AddJob", func(t *tx, tenant int64) error {
