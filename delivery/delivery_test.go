@@ -321,3 +321,22 @@ func checkAgain(t *testing.T, d *Delivery, spec Spec, files fstest.MapFS, folder
 	deliver(t, forced, small, openStore(t, fresh))
 	expectSame(t, contents(t, folder), contents(t, fresh))
 }
+
+// TestWithoutConcept: a work that is in no concept is delivered with the delivery's mark and its own, among others or alone.
+func TestWithoutConcept(t *testing.T) {
+	for name, folder := range map[string]string{"among others": "plants/", "alone": ""} {
+		t.Run(name, func(t *testing.T) {
+			files := fstest.MapFS{"flat.jpg": {Data: photo(t, "sky/kite.jpg")}, folder + "leaf.jpg": {Data: photo(t, "plants/leaf-veins.jpg")}}
+			spec := specOf(t, files, "square:512", nil)
+			st := openStore(t, t.TempDir())
+			d := deliver(t, spec, files, st)
+			if len(d.Images) != 2 || len(d.Refusals) != 0 {
+				t.Fatalf("%d images, refused %+v", len(d.Images), d.Refusals)
+			}
+			v, err := Verify(t.Context(), st, VerifyOptions{Keys: &spec.Keys})
+			if err != nil || !v.OK() {
+				t.Errorf("%+v, %v", v, err)
+			}
+		})
+	}
+}

@@ -107,8 +107,9 @@ func (m *marker) image(ctx context.Context, w concepts.Work, source Source, t *T
 		return nil, nil, ref, err
 	}
 	img.Work, img.WorkNumber, img.SourcePath, img.SourceSHA256 = w.ID, names.Work, w.Path, w.SHA256
+	img.Concepts = make([]NumberedConcept, len(ids)) // none are none, not unknown
 	for i, id := range ids {
-		img.Concepts = append(img.Concepts, NumberedConcept{Number: names.Concepts[i], ID: id})
+		img.Concepts[i] = NumberedConcept{Number: names.Concepts[i], ID: id}
 	}
 	img.Key, img.WordsSHA256 = sampleKey(w.ID), m.spec.wordsHash(w)
 	return img, file, nil, nil
