@@ -264,8 +264,8 @@ func isFolder(name string) error {
 type deliverVerifyCmd struct {
 	Dir        string `arg:"" help:"The folder of the delivery, or s3://bucket/prefix."`
 	Manifest   string `placeholder:"SHA256" help:"What the hash of manifest.json must be, as committed."`
-	HashesOnly bool   `help:"Compare hashes only; needs no key."`
-	SignedBy   string `placeholder:"KEY" help:"The public key of the receipt, in hex, as 'filigrane deliver' printed it. Default: that of the workspace's master key; without one no signature is checked."`
+	HashesOnly bool   `help:"Compare hashes only; asks for no key, and checks the receipt by the public key on record."`
+	SignedBy   string `placeholder:"KEY" help:"The public key of the receipt, in hex, as 'filigrane deliver' printed it. Default: that of the workspace's master key, with --hashes-only the one on record; without one no signature is checked."`
 	Sample     int    `default:"0" placeholder:"N" help:"Detect the marks of N images only (of a delivery made with --readable pool: N pools), spread evenly; 0 means all."`
 }
 

@@ -109,6 +109,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 	if err != nil {
 		panic(err)
 	}
+	apart(parser.Model.Node)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -127,6 +128,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 		fmt.Fprintf(stderr, "filigrane: %s\n", oneLine(err))
 	}
 	return code
+}
+
+// apart keeps the examples of every verb's help from being joined to one paragraph.
+func apart(n *kong.Node) {
+	n.Detail = strings.ReplaceAll(n.Detail, "\nExample: ", "\n\nExample: ")
+	for _, child := range n.Children {
+		apart(child)
+	}
 }
 
 // earlyExit is how --help and --version leave the parser.

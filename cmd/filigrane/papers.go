@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -191,9 +192,40 @@ func (c *deliverVerifyCmd) public(s *session) (ed25519.PublicKey, error) {
 	if err != nil {
 		return nil, nil // without a workspace hashes are compared all the same
 	}
+	if c.HashesOnly {
+		return c.recorded(s, ws)
+	}
 	key, _, err := s.key(ws)
 	if err != nil {
 		return nil, nil
 	}
 	return papers.SigningKey(key).Public().(ed25519.PublicKey), nil
+}
+
+// recorded is the key that signed the receipt, as the registry has it on record, nil if it knows no delivery in this place:
+// for who has no master key, or does not want to be asked for it.
+func (c *deliverVerifyCmd) recorded(s *session, ws *workspace.Workspace) (key ed25519.PublicKey, err error) {
+	place, err := s.absolute(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.recordsOf(ws)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	err = each(func(p registry.Page) (registry.List[registry.Delivery], error) {
+		return r.reg.Deliveries(s.ctx, r.scope, registry.Delivered, p)
+	}, func(d registry.Delivery) error {
+		var spec deliverySpec
+		var result deliveryResult
+		if json.Unmarshal(d.Spec, &spec) != nil || spec.Place != place || json.Unmarshal(d.Result, &result) != nil {
+			return nil
+		}
+		if k, err := hex.DecodeString(result.Receipt); err == nil && len(k) == ed25519.PublicKeySize {
+			key = k
+		}
+		return nil
+	})
+	return key, err
 }

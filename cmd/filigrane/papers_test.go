@@ -25,6 +25,15 @@ func TestDeliveryInBuckets(t *testing.T) {
 	}
 	sh.must(0, "deliver", "verify", out, "--signed-by", rep.Receipt)
 	sh.must(1, "deliver", "verify", out, "--signed-by", strings.Repeat("0", 64))
+	sealed := filepath.Join(sh.env["FILIGRANE_WORKSPACE"], "master.key")
+	secret := read(t, sealed)
+	os.Remove(sealed)
+	if v := one[map[string]any](t, sh.must(0, "deliver", "verify", "--hashes-only", out).out); v["signed"] != true {
+		t.Errorf("by the key on record: %v", v)
+	}
+	if err := os.WriteFile(sealed, secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	untar(t, shardOf(t, out), dir)
 	files, _ := filepath.Glob(filepath.Join(dir, "*.webp"))
 	if len(files) != len(few) {
