@@ -126,9 +126,14 @@ func fillWithCrops(t *testing.T, opt s3.Options, n int) {
 			t.Fatalf("%s: %v is too small to be cut", name, b)
 		}
 		g.Go(func() error {
+			rng := rand.New(rand.NewPCG(5, uint64(k)))
+			seen := map[image.Point]bool{}
 			for i := k; i < n; i += len(names) {
-				rng := rand.New(rand.NewPCG(5, uint64(i)))
-				at := b.Min.Add(image.Pt(rng.IntN(b.Dx()-side), rng.IntN(b.Dy()-side)))
+				var at image.Point
+				for at = b.Min; seen[at] || at == b.Min; {
+					at = b.Min.Add(image.Pt(rng.IntN(b.Dx()-side), rng.IntN(b.Dy()-side)))
+				}
+				seen[at] = true
 				var file bytes.Buffer
 				crop := photo.(interface {
 					SubImage(image.Rectangle) image.Image
