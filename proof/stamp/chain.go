@@ -129,7 +129,9 @@ func explain(err error, signer *x509.Certificate, others []*x509.Certificate, at
 	return refuse(KindUntrusted, "no chain from the certificate of %s to a root that is trusted: %v", signer.Subject, err)
 }
 
-func isRoot(c *x509.Certificate, policy Policy) bool { return slices.ContainsFunc(policy.Roots, c.Equal) }
+func isRoot(c *x509.Certificate, policy Policy) bool {
+	return slices.ContainsFunc(policy.Roots, c.Equal)
+}
 
 // checkChain checks what crypto/x509 does not: strength, pins, and the certificates that the token limits its chain to.
 func (sd signedData) checkChain(chain []*x509.Certificate, policy Policy) error {

@@ -38,28 +38,31 @@ var errNotAbout = errors.New("is about other certificates")
 // revocation reads all revocation data and judges the chain at the time of the token.
 func revocation(chain []*x509.Certificate, at time.Time, lists [][]byte, policy Policy) ([]Status, error) {
 	said := make([][]statement, len(chain))
-	for kind, sources := range map[string][][]byte{"crl": lists, "ocsp": policy.Answers} {
-		read := readList
-		if kind == "ocsp" {
-			read = readAnswer
-		}
+	hear := func(kind string, sources [][]byte, read func(der []byte, c, issuer *x509.Certificate) (statement, error)) error {
 		for n, der := range sources {
 			used := false
 			for i := range len(chain) - 1 {
 				switch s, err := read(der, chain[i], chain[i+1]); {
 				case errors.Is(err, errNotAbout):
 				case err != nil:
-					return nil, refuse(KindStatus, "%s %d: %v", kind, n+1, err)
+					return refuse(KindStatus, "%s %d %v", kind, n+1, err)
 				case s.updated.After(policy.Now.Add(maxSkew)):
-					return nil, refuse(KindFuture, "%s %d is of %s, which has not come yet", kind, n+1, s.updated.Format(time.RFC3339))
+					return refuse(KindFuture, "%s %d is of %s, which has not come yet", kind, n+1, s.updated.Format(time.RFC3339))
 				default:
 					said[i], used = append(said[i], s), true
 				}
 			}
 			if !used {
-				return nil, refuse(KindStray, "%s %d is about none of the certificates from %s to its root", kind, n+1, chain[0].Subject)
+				return refuse(KindStray, "%s %d is about none of the certificates from %s to its root", kind, n+1, chain[0].Subject)
 			}
 		}
+		return nil
+	}
+	if err := hear("revocation list", lists, readList); err != nil {
+		return nil, err
+	}
+	if err := hear("OCSP response", policy.Answers, readAnswer); err != nil {
+		return nil, err
 	}
 	var all []Status
 	for i := range len(chain) - 1 {
