@@ -141,7 +141,7 @@ func (sd signedData) checkChain(chain []*x509.Certificate, policy Policy) error 
 		}
 	}
 	pinned := func(c *x509.Certificate) bool {
-		return slices.Contains(policy.Pins, Pin(digestOf(c))) || slices.Contains(policy.Pins, Pin(sha256.Sum256(c.RawSubjectPublicKeyInfo)))
+		return slices.Contains(policy.Pins, digestOf(c)) || slices.Contains(policy.Pins, Digest(sha256.Sum256(c.RawSubjectPublicKeyInfo)))
 	}
 	if len(policy.Pins) > 0 && !slices.ContainsFunc(chain, pinned) {
 		return refuse(KindPin, "no certificate from %s to its root is a pinned one", chain[0].Subject)
@@ -160,14 +160,27 @@ func (sd signedData) checkChain(chain []*x509.Certificate, policy Policy) error 
 	return nil
 }
 
-// strays refuses tokens with a certificate that is in no chain. Second certificates of a key in a chain are let be:
-// some authorities send one by an older root.
+// strays refuses tokens with a certificate that is neither in a chain nor above one. Second certificates of a key in a
+// chain are let be: some authorities send one by an older root.
 func (sd signedData) strays(chains [][]*x509.Certificate, policy Policy) error {
+	known := slices.Concat(append(chains, policy.Roots)...)
+	for _, chain := range chains {
+		for last := chain[len(chain)-1]; ; { // a signer may be trusted for itself, and its token bring its issuers
+			above := slices.IndexFunc(sd.certificates, func(c *x509.Certificate) bool {
+				return bytes.Equal(c.RawSubject, last.RawIssuer) && !slices.ContainsFunc(known, c.Equal) && last.CheckSignatureFrom(c) == nil
+			})
+			if above < 0 {
+				break
+			}
+			last = sd.certificates[above]
+			known = append(known, last)
+		}
+	}
 	for _, c := range sd.certificates {
 		same := func(o *x509.Certificate) bool {
 			return o.Equal(c) || bytes.Equal(o.RawSubject, c.RawSubject) && bytes.Equal(o.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) && !bytes.Equal(o.RawIssuer, c.RawIssuer)
 		}
-		if !slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return slices.ContainsFunc(chain, same) }) && !isRoot(c, policy) {
+		if !slices.ContainsFunc(known, same) {
 			return refuse(KindStray, "the token holds a certificate of %s, which is not in its chain", c.Subject)
 		}
 	}

@@ -276,4 +276,4 @@ func (a algorithm) pss(digest string, size int) bool {
 }
 
 // digestOf is the name of a certificate in this package's answers.
-func digestOf(c *x509.Certificate) [sha256.Size]byte { return sha256.Sum256(c.Raw) }
+func digestOf(c *x509.Certificate) Digest { return sha256.Sum256(c.Raw) }

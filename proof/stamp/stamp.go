@@ -11,9 +11,10 @@
 //
 // Encoding: DER and nothing else, to the last byte. What no signature covers (versions, algorithms named twice, sets
 // of certificates) must have the one value that it can have, and unsigned attributes or certificates that nothing
-// needs are refused, so that hardly a byte of a token can be changed and none that matters. Two things are left, and neither
-// changes what is reported: an RSA signature may be called rsaEncryption or by its full name, and a cross
-// certificate (a second certificate for a key of the chain) is not looked at further.
+// needs are refused, so that hardly a byte of a token can be changed and none that matters. Two things are left, and
+// neither changes what is reported: an RSA signature may be called rsaEncryption or by its full name, and certificates
+// that a token has beside its chain are not looked at further: those above the root that was given, and cross
+// certificates, second ones for a key of the chain.
 //
 // The package does no I/O and asks for neither the time nor random numbers. It needs nothing that a server needs:
 // the standard library, cryptobyte and ocsp. Calls may run at the same time; arguments are only read.
@@ -23,9 +24,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -35,8 +38,23 @@ const MaxToken = 1 << 20
 // maxSkew is by how much an authority's clock may be ahead of Policy.Now.
 const maxSkew = 5 * time.Minute
 
-// Pin is the SHA-256 digest of a certificate in DER, or of its SubjectPublicKeyInfo.
-type Pin [sha256.Size]byte
+// Digest is a SHA-256 digest. As text it is 64 hexadecimal digits.
+type Digest [sha256.Size]byte
+
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText writes what String does.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads 64 hexadecimal digits, with or without colons between the bytes.
+func (d *Digest) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(strings.ReplaceAll(string(text), ":", ""))
+	if err != nil || len(b) != len(d) {
+		return fmt.Errorf("stamp: %.80q is no SHA-256 digest, 64 hexadecimal digits", text)
+	}
+	copy(d[:], b)
+	return nil
+}
 
 // Policy says which tokens are believed.
 type Policy struct {
@@ -46,8 +64,8 @@ type Policy struct {
 	Certificates []*x509.Certificate
 	// Policies are the authority's policies that will do, as "1.3.6.1.4.1.13762.3". None: any.
 	Policies []string
-	// Pins: if there are any, one must be of a certificate in the chain.
-	Pins []Pin
+	// Pins: if there are any, one must be of a certificate in the chain, in DER, or of its SubjectPublicKeyInfo.
+	Pins []Digest
 	// Nonce is what the token must carry, if not nil.
 	Nonce *big.Int
 
@@ -76,9 +94,8 @@ type Stamp struct {
 	Nonce     *big.Int
 	Qualified bool // the token claims to be a qualified one (EN 319 422); whether it is the trusted list tells
 
-	Token [sha256.Size]byte // SHA-256 of the token
-	// Chain holds the SHA-256 digests of the certificates in DER, from the signer to the root.
-	Chain    [][sha256.Size]byte
+	Token    Digest   // of the token
+	Chain    []Digest // of the certificates in DER, from the signer to the root
 	Statuses []Status
 }
 
@@ -90,11 +107,11 @@ func (s Stamp) Earliest() time.Time { return s.Time.Add(-s.Accuracy) }
 
 // Status is what a revocation list or an OCSP response said about a certificate.
 type Status struct {
-	Certificate [sha256.Size]byte // SHA-256 of the certificate in DER
-	Source      string            // "crl" or "ocsp"
-	Updated     time.Time         // when the source's statement was true
-	Revoked     time.Time         // zero if it was not; after the token's time if it was
-	Reason      string            // as RFC 5280 has it: "superseded"; empty if not revoked
+	Certificate Digest    // of the certificate in DER
+	Source      string    // "crl" or "ocsp"
+	Updated     time.Time // when the source's statement was true
+	Revoked     time.Time // zero if it was not; after the token's time if it was
+	Reason      string    // as RFC 5280 has it: "superseded"; empty if not revoked
 }
 
 // Verify checks that token is a time stamp of imprint, a SHA-256 digest, that policy lets be believed. The error is

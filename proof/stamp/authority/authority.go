@@ -11,7 +11,6 @@ package authority
 
 import (
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +33,7 @@ type Authority struct {
 	Certificates []*x509.Certificate
 	// Policies are the authority's policies that will do, the first of which is asked for. None: any, none asked for.
 	Policies []string
-	Pins     []stamp.Pin
+	Pins     []stamp.Digest
 }
 
 // Policy returns what a token by the authority is verified with at time now.
@@ -132,11 +131,11 @@ func (e entry) read(folder fs.FS) (Authority, error) {
 	}
 	for _, p := range e.Pins {
 		digits, ok := strings.CutPrefix(p, "sha256:")
-		b, err := hex.DecodeString(strings.ReplaceAll(digits, ":", ""))
-		if !ok || err != nil || len(b) != len(stamp.Pin{}) {
+		var d stamp.Digest
+		if err := d.UnmarshalText([]byte(digits)); !ok || err != nil {
 			return a, fmt.Errorf("pin %q is not sha256: and 64 hexadecimal digits", p)
 		}
-		a.Pins = append(a.Pins, stamp.Pin(b))
+		a.Pins = append(a.Pins, d)
 	}
 	return a, nil
 }

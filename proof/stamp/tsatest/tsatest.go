@@ -87,8 +87,8 @@ func StartWith(t testing.TB, config Config) *Authority {
 	a := &Authority{Folder: t.TempDir(), t: t, config: config, serial: 1000}
 	a.write("openssl.cnf", fmt.Sprintf(configuration, config.Digest, Policy, OtherPolicy, strings.Join(config.Options, "\n")))
 	a.write("tsaserial", "01\n")
-	a.Certify("root", Certificate{Extensions: caExtensions})
-	a.Certify("ca", Certificate{Issuer: "root", Extensions: caExtensions})
+	a.Certify("root", Certificate{Extensions: CAExtensions})
+	a.Certify("ca", Certificate{Issuer: "root", Extensions: CAExtensions})
 	a.Certify("tsa", Certificate{Issuer: "ca"})
 	a.Roots = a.read("root.pem")
 	server := httptest.NewServer(a)
@@ -141,12 +141,14 @@ accuracy = secs:1, millisecs:500, microsecs:100
 clock_precision_digits = 6
 ordering = yes
 tsa_name = yes
+ess_cert_id_alg = sha256
 %s
 `
 
 // The extensions of certificates, in the manner of OpenSSL's configuration.
 const (
-	caExtensions = "basicConstraints = critical, CA:true\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash"
+	// CAExtensions are those of an issuer.
+	CAExtensions = "basicConstraints = critical, CA:true\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash"
 	// SignerExtensions are those of a right signer.
 	SignerExtensions = "basicConstraints = CA:false\nkeyUsage = critical, digitalSignature\nextendedKeyUsage = critical, timeStamping\nsubjectKeyIdentifier = hash"
 )
@@ -157,6 +159,7 @@ type Certificate struct {
 	From, Until time.Time // [From, Until of the package]
 	Extensions  string    // [SignerExtensions]
 	Key         string    // [that of the authority]
+	KeyOf       string    // the name of a certificate whose key to use again, instead
 	Digest      string    // that its issuer signs with [sha256]
 }
 
@@ -194,7 +197,11 @@ func (a *Authority) Certify(name string, c Certificate) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.openssl(generate...)
+	if c.KeyOf != "" {
+		a.write(name+".key", string(a.read(c.KeyOf+".key")))
+	} else {
+		a.openssl(generate...)
+	}
 	a.openssl("req", "-new", "-config", "openssl.cnf", "-key", name+".key", "-out", name+".csr", "-subj", "/O=Filigrane tests/CN="+a.config.Name+" "+name)
 	sign := []string{"ca", "-batch", "-notext", "-config", "openssl.cnf", "-in", name + ".csr", "-out", name + ".pem", "-extfile", name + ".ext", "-extensions", "v",
 		"-startdate", c.From.UTC().Format(stampLayout), "-enddate", c.Until.UTC().Format(stampLayout), "-md", c.Digest}
@@ -350,7 +357,7 @@ func (in Info) DER() []byte {
 // Signing says how Sign signs.
 type Signing struct {
 	Signers []string // names of certificates [tsa]
-	Chain   string   // PEM file of the certificates to add [ca.pem]
+	Chain   string   // PEM file of the certificates to add; none: not the signer's either [ca.pem]
 	Type    string   // of the content [id-ct-TSTInfo]
 	Options []string // more options of openssl cms, as "-keyid"
 }
@@ -381,7 +388,12 @@ func (a *Authority) sign(content []byte, s Signing) ([]byte, error) {
 		return nil, err
 	}
 	args := []string{"cms", "-sign", "-binary", "-nodetach", "-cades", "-nosmimecap", "-in", "content.der", "-out", "token.der", "-outform", "DER",
-		"-econtent_type", s.Type, "-certfile", s.Chain, "-md", a.config.Digest}
+		"-econtent_type", s.Type, "-md", a.config.Digest}
+	if s.Chain == "none" {
+		args = append(args, "-nocerts")
+	} else {
+		args = append(args, "-certfile", s.Chain)
+	}
 	for _, name := range s.Signers {
 		args = append(args, "-signer", name+".pem", "-inkey", name+".key")
 	}
