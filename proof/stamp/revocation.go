@@ -41,11 +41,14 @@ func revocation(chain []*x509.Certificate, at time.Time, lists [][]byte, policy 
 	hear := func(kind string, sources [][]byte, read func(der []byte, c, issuer *x509.Certificate) (statement, error)) error {
 		for n, der := range sources {
 			used := false
+			var refusal *Error
 			for i := range len(chain) - 1 {
 				switch s, err := read(der, chain[i], chain[i+1]); {
 				case errors.Is(err, errNotAbout):
+				case errors.As(err, &refusal):
+					return refuse(refusal.Kind, "%s %d: %s", kind, n+1, refusal.Detail)
 				case err != nil:
-					return refuse(KindStatus, "%s %d %v", kind, n+1, err)
+					return refuse(KindStatus, "%s %d: %v", kind, n+1, err)
 				case s.updated.After(policy.Now.Add(maxSkew)):
 					return refuse(KindFuture, "%s %d is of %s, which has not come yet", kind, n+1, s.updated.Format(time.RFC3339))
 				default:

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,8 @@ func (c *Client) Stamp(ctx context.Context, imprint [sha256.Size]byte, list []Au
 }
 
 // AtLeast asks the authorities, in the order of the list, until k of them have given a token each. Where fewer do, it
-// returns those that there are and an error. It panics if k is not positive.
+// returns those that there are and an error. Two entries of one address are an error: they are one authority. That the
+// others are independent is up to who wrote the list. It panics if k is not positive.
 func (c *Client) AtLeast(ctx context.Context, k int, imprint [sha256.Size]byte, list []Authority) ([]Token, error) {
 	if k < 1 {
 		panic("authority: AtLeast of no tokens")
@@ -90,6 +92,11 @@ func (c *Client) AtLeast(ctx context.Context, k int, imprint [sha256.Size]byte, 
 	}
 	if k > len(list) {
 		return nil, fmt.Errorf("authority: %d time stamps wanted and %d authorities listed", k, len(list))
+	}
+	for i, a := range list {
+		if slices.ContainsFunc(list[:i], func(o Authority) bool { return o.URL == a.URL }) {
+			return nil, fmt.Errorf("authority: %s is listed twice, under one address", a.Name)
+		}
 	}
 	var tokens []Token
 	var failures []error
@@ -157,7 +164,6 @@ func (c *Client) try(ctx context.Context, imprint [sha256.Size]byte, a Authority
 	if _, err := io.ReadFull(c.Random, b); err != nil {
 		return Token{}, fmt.Errorf("no random numbers for the nonce: %w", err)
 	}
-	b[0] |= 0x80 // never short: DER drops zeros in front
 	nonce := new(big.Int).SetBytes(b)
 	request := timestamp.Request{HashAlgorithm: crypto.SHA256, HashedMessage: imprint[:], Certificates: true, Nonce: nonce}
 	if len(a.Policies) > 0 {

@@ -435,6 +435,15 @@ func (a *Authority) List(issuer string, this, next time.Time, options ...string)
 	return block.Bytes
 }
 
+// ListWith is List with extensions, in the manner of OpenSSL's configuration; more sections may follow them.
+func (a *Authority) ListWith(issuer string, this, next time.Time, extensions string) []byte {
+	a.t.Helper()
+	whole := a.read("openssl.cnf")
+	defer a.write("openssl.cnf", string(whole))
+	a.write("openssl.cnf", string(whole)+"[v]\n"+extensions+"\n")
+	return a.List(issuer, this, next, "-crlexts", "v")
+}
+
 // Answer returns the OCSP response of an issuer about a certificate, as of now, in DER. It is signed by responder, the
 // name of a certificate; the issuer's own name stands for the issuer itself.
 func (a *Authority) Answer(issuer, name, responder string) []byte {
