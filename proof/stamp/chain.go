@@ -160,20 +160,15 @@ func (sd signedData) checkChain(chain []*x509.Certificate, policy Policy) error 
 	return nil
 }
 
-// strays refuses tokens with a certificate that is neither in a chain nor above one. Second certificates of a key in a
-// chain are let be: some authorities send one by an older root.
+// strays refuses tokens with a certificate that is not in a chain, above one, or in the policy. Second certificates of
+// a key in a chain are let be: some authorities send one by an older root.
 func (sd signedData) strays(chains [][]*x509.Certificate, policy Policy) error {
-	known := slices.Concat(append(chains, policy.Roots)...)
+	known := slices.Concat(append(chains, policy.Roots, policy.Certificates)...)
 	for _, chain := range chains {
-		for last := chain[len(chain)-1]; ; { // a signer may be trusted for itself, and its token bring its issuers
-			above := slices.IndexFunc(sd.certificates, func(c *x509.Certificate) bool {
-				return bytes.Equal(c.RawSubject, last.RawIssuer) && !slices.ContainsFunc(known, c.Equal) && last.CheckSignatureFrom(c) == nil
-			})
-			if above < 0 {
-				break
+		for last := chain[len(chain)-1]; last != nil; { // a signer may be trusted for itself, and its token bring its issuers
+			if last = sd.issuerOf(last, known); last != nil {
+				known = append(known, last)
 			}
-			last = sd.certificates[above]
-			known = append(known, last)
 		}
 	}
 	for _, c := range sd.certificates {
@@ -182,6 +177,19 @@ func (sd signedData) strays(chains [][]*x509.Certificate, policy Policy) error {
 		}
 		if !slices.ContainsFunc(known, same) {
 			return refuse(KindStray, "the token holds a certificate of %s, which is not in its chain", c.Subject)
+		}
+	}
+	return nil
+}
+
+// issuerOf returns the certificate in the token that c was signed with, unless one of its name is known.
+func (sd signedData) issuerOf(c *x509.Certificate, known []*x509.Certificate) *x509.Certificate {
+	if slices.ContainsFunc(known, func(k *x509.Certificate) bool { return bytes.Equal(k.RawSubject, c.RawIssuer) }) {
+		return nil
+	}
+	for _, o := range sd.certificates {
+		if bytes.Equal(o.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(o) == nil {
+			return o
 		}
 	}
 	return nil
