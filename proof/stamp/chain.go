@@ -19,6 +19,9 @@ const (
 	minCurveBits = 256
 )
 
+// maxRSABits: a larger key is there to keep who checks a signature with it busy.
+const maxRSABits = 16384
+
 // checkUsage checks that a certificate is for time stamps and for nothing else: RFC 3161, section 2.3.
 func checkUsage(c *x509.Certificate) error {
 	critical := slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.String() == "2.5.29.37" && e.Critical })
@@ -57,6 +60,14 @@ func checkStrength(c *x509.Certificate, root bool) error {
 	switch c.SignatureAlgorithm {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.DSAWithSHA256:
 		return refuse(KindWeak, "the certificate of %s was signed with %s", c.Subject, c.SignatureAlgorithm)
+	}
+	return nil
+}
+
+// checkSize refuses keys that nobody should compute with, before somebody does.
+func checkSize(c *x509.Certificate) error {
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+		return refuse(KindUnsupported, "the RSA key of %s has %d bits, over %d", c.Subject, key.N.BitLen(), maxRSABits)
 	}
 	return nil
 }

@@ -176,7 +176,8 @@ func TestTokensThatAreSignedWrong(t *testing.T) {
 func TestTokensOfAnotherShape(t *testing.T) {
 	a := tsatest.Start(t)
 	a.Certify("second", tsatest.Certificate{Issuer: "ca"})
-	b := tsatest.StartWith(t, tsatest.Config{Name: "Other"})
+	b, r := tsatest.StartWith(t, tsatest.Config{Name: "Other"}), tsatest.Start(t)
+	r.Certify("tsa", tsatest.Certificate{Issuer: "ca", Key: "rsa"})
 	whole := a.Token(imprint)
 	set := func(e *element, parts ...*element) { e.parts = parts }
 	for _, c := range []struct {
@@ -200,6 +201,15 @@ func TestTokensOfAnotherShape(t *testing.T) {
 			e.parts = append(e.parts, parse(b.Certificate("tsa").Raw)[0])
 		}, stamp.KindStray},
 		{"a certificate that is none", func(p parts) { e := p.data.parts[3]; e.parts = append(e.parts, &element{tag: 0x30}) }, stamp.KindSyntax},
+		{"a certificate with a key of 40,000 bits", func(p parts) {
+			huge := parse(r.Certificate("tsa").Raw)[0]
+			bits := huge.parts[0].parts[6].parts[1] // subjectPublicKeyInfo's BIT STRING, its first byte the unused bits
+			key := parse(bits.bytes[1:])[0]
+			key.parts[0].bytes = bytes.Repeat([]byte{0x7f}, 5000)
+			bits.bytes = append([]byte{0}, key.der()...)
+			e := p.data.parts[3]
+			e.parts = append(e.parts, huge)
+		}, stamp.KindUnsupported},
 		{"an attribute certificate", func(p parts) { e := p.data.parts[3]; e.parts = append(e.parts, &element{tag: 0xa2}) }, stamp.KindUnsupported},
 		{"no certificates", func(p parts) { p.data.parts = slices.Delete(p.data.parts, 3, 4) }, stamp.KindCertificate},
 		{"version 1", func(p parts) { p.data.parts[0].bytes = []byte{1} }, stamp.KindSyntax},

@@ -228,6 +228,9 @@ func namesPoint(point cryptobyte.String, c *x509.Certificate) bool {
 // that a certificate in the response was signed by the issuer; it checks neither what that certificate is for nor
 // whose serial number the response means.
 func readAnswer(der []byte, c, issuer *x509.Certificate) (statement, error) {
+	if len(der) > maxAnswer {
+		return statement{}, fmt.Errorf("has %d bytes, over %d", len(der), maxAnswer)
+	}
 	r, err := ocsp.ParseResponse(der, nil)
 	if err != nil {
 		return statement{}, fmt.Errorf("%w (a response about one certificate is read)", err)

@@ -214,6 +214,7 @@ func TestOCSP(t *testing.T) {
 		"about another certificate": {a.Answer("ca", "neighbour", "ca"), stamp.KindStray},
 		"by another issuer":         {other.Answer("ca", "tsa", "ca"), stamp.KindStray},
 		"no response":               {[]byte("hello"), stamp.KindStatus},
+		"far too long":              {make([]byte, 20000), stamp.KindStatus},
 		"an error":                  {[]byte{0x30, 3, 0x0a, 1, 6}, stamp.KindStatus},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,6 +35,10 @@ import (
 // MaxToken is the longest token that is read, in bytes. Tokens with a chain of certificates have some 5 KB.
 const MaxToken = 1 << 20
 
+// maxAnswer is the longest OCSP response that is read, in bytes: some 2 KB are usual, and the library computes with
+// any key in it.
+const maxAnswer = 16 << 10
+
 // maxSkew is by how much an authority's clock may be ahead of Policy.Now.
 const maxSkew = 5 * time.Minute
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -367,5 +368,19 @@ func TestCertificatesOfPEM(t *testing.T) {
 		if all, err := stamp.Certificates(file); err == nil {
 			t.Errorf("%s: read as %d certificates", name, len(all))
 		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	for _, key := range []string{"ec", "rsa"} {
+		a := tsatest.StartWith(b, tsatest.Config{Key: key})
+		token, p := a.Token(imprint), policyOf(b, a)
+		b.Run(fmt.Sprintf("%s-%dbytes", key, len(token)), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := stamp.Verify(token, imprint, p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -132,6 +132,9 @@ func (sd *signedData) readSets(body *cryptobyte.String) error {
 		if err != nil {
 			return refuse(KindSyntax, "certificate %d of the token: %v", len(sd.certificates)+1, err)
 		}
+		if err := checkSize(c); err != nil {
+			return err
+		}
 		sd.certificates = append(sd.certificates, c)
 	}
 	if !body.ReadOptionalASN1(&set, &present, tagContext(1)) || present && set.Empty() {

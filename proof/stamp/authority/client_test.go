@@ -135,12 +135,14 @@ func TestBrokenAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, "0")
 		}, 3, "broke off after 1 bytes", ""},
 		{"too slow", func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that nobody waits any more
 			select {
 			case <-r.Context().Done():
 			case <-time.After(5 * time.Second):
 			}
 		}, 3, "deadline exceeded", ""},
 		{"slow in the middle", func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
 			w.Header().Set("Content-Type", "application/timestamp-reply")
 			_, _ = io.WriteString(w, "0")
 			w.(http.Flusher).Flush()
@@ -154,7 +156,7 @@ func TestBrokenAnswers(t *testing.T) {
 		{"429", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, 3, "429 Too Many Requests", ""},
 		{"404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 1, "404 Not Found", ""},
 		{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, 1, "user or password", ""},
-		{"moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, a.URL, 307) }, 1, "has moved", ""},
+		{"moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, a.URL, http.StatusTemporaryRedirect) }, 1, "has moved", ""},
 		{"rejected", failure(timestamp.Rejection, timestamp.BadAlgorithm), 1, "rejection: the request is rejected, badAlg", ""},
 		{"no time now", failure(timestamp.Rejection, timestamp.TimeNotAvailable), 3, "timeNotAvailable", ""},
 		{"system failure", failure(timestamp.Rejection, timestamp.SystemFailure), 3, "systemFailure", ""},
