@@ -57,6 +57,9 @@ var law = map[string]struct {
 	"internal/bench/calibration": {may: []string{"mark", "embed", "detect", "internal/signal", "internal/attack"}},
 	"delivery":                   {may: []string{"iscc", "concepts", "mark", "embed", "detect", "internal/signal", "internal/raster", "internal/store"}},
 	"delivery/papers":            {may: []string{"concepts", "mark", "delivery", "internal/store"}},
+	"proof/stamp":                {}, // no I/O, no clock: not pure for time.Time and crypto/x509 alone
+	"proof/stamp/authority":      {may: []string{"proof/stamp"}},
+	"proof/stamp/tsatest":        {}, // tests only
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "delivery/papers", "internal/signal", "internal/raster",
 		"internal/store", "internal/store/dir", "internal/store/s3", "internal/store/limited", "internal/ingest", "internal/ingest/optout", "internal/ingest/table", "internal/intake",
@@ -64,7 +67,7 @@ var law = map[string]struct {
 }
 
 // testOnly packages are imported by tests and by nothing else.
-var testOnly = []string{"internal/oracle", "internal/testphotos", "internal/store/storetest", "internal/store/s3test", "internal/store/faults", "internal/registry/pgtest"}
+var testOnly = []string{"internal/oracle", "internal/testphotos", "internal/store/storetest", "internal/store/s3test", "internal/store/faults", "internal/registry/pgtest", "proof/stamp/tsatest"}
 
 // impure are the packages a pure one may not import, with everything below them.
 var impure = []string{"os", "net", "log", "database/sql", "math/rand", "io/fs", "io/ioutil", "syscall", "path/filepath", "time"}
