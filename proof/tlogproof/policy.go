@@ -197,3 +197,12 @@ func (p *Policy) Merge(c Checkpoint, lines string) (Checkpoint, error) {
 	}
 	return p.open(string(text), p.witnesses)
 }
+
+// OpenNote gives the text of any note that a key of the log has signed, which need not be a checkpoint. Errors: ErrSignature.
+func (p *Policy) OpenNote(signed []byte) (string, error) {
+	n, err := note.Open(signed, note.VerifierList(p.log...))
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	return n.Text, nil
+}
