@@ -65,6 +65,13 @@ func ParseUnverified(text string) (Checkpoint, error) {
 	if !found || !strings.HasPrefix(sigs, "— ") || !strings.HasSuffix(sigs, "\n") {
 		return Checkpoint{}, fmt.Errorf("%w: a checkpoint has an empty line and signatures below it; is it cut off?", ErrForm)
 	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(sigs, "\n"), "\n") {
+		// note.Open accepts several base64 texts for one signature; here each has one.
+		_, encoded, _ := cutLast(line, " ")
+		if _, err := base64.StdEncoding.Strict().DecodeString(encoded); err != nil || !strings.HasPrefix(line, "— ") {
+			return Checkpoint{}, fmt.Errorf("%w: %.100q is no signature line of a checkpoint", ErrForm, line)
+		}
+	}
 	lines := strings.Split(body, "\n")
 	if len(lines) < 3 {
 		return Checkpoint{}, fmt.Errorf("%w: a checkpoint begins with origin, size and root, one a line", ErrForm)

@@ -28,7 +28,7 @@ func NewCosigner(skey string) (*Cosigner, error) {
 	}
 	parts := strings.SplitN(skey, "+", 5)
 	raw, err := base64.StdEncoding.DecodeString(parts[4])
-	if err != nil || len(raw) != 1+ed25519.SeedSize {
+	if err != nil || len(raw) != 1+ed25519.SeedSize || raw[0] != 1 && raw[0] != 4 {
 		return nil, fmt.Errorf("tlogproof: the signer key of %s is not of Ed25519", s.Name())
 	}
 	return &Cosigner{name: s.Name(), hash: s.KeyHash(), key: ed25519.NewKeyFromSeed(raw[1:])}, nil

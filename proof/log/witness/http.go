@@ -76,7 +76,7 @@ func Handler(w *Witness, now func() time.Time) http.Handler {
 			_, _ = io.WriteString(out, line)
 		case errors.As(err, &conflict):
 			sizeConflict(out, conflict.Size)
-		case errors.As(err, &fork) && fork.Fork.Hashes != nil && len(fork.Fork.Hashes) == 0:
+		case errors.As(err, &fork) && len(fork.Fork.Hashes) == 0: // two trees of one size
 			first, _ := tlogproof.ParseUnverified(fork.Fork.First)
 			sizeConflict(out, first.Size)
 		default:
