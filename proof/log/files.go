@@ -48,7 +48,12 @@ type bucketFiles struct{ b store.Bucket }
 func FromBucket(b store.Bucket) Files { return bucketFiles{b} }
 
 func (f bucketFiles) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
-	return store.ReadAll(ctx, f.b, path, limit)
+	r, err := f.b.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return readAll(r, path, limit)
 }
 
 type fsFiles struct{ fs fs.FS }
@@ -111,7 +116,7 @@ func readAll(r io.Reader, path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("log: reading %s: %w", path, err)
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("log: %s has more than %d bytes", path, limit)
+		return nil, fmt.Errorf("%w: %s has more than the %d bytes it can have", ErrFiles, path, limit)
 	}
 	return data, nil
 }
