@@ -21,7 +21,11 @@
 // Crash: a writer that is killed, or whose store fails, at any moment leaves a log whose checkpoint verifies and whose files
 // are those of the checkpoint or more. The next Open or Append first ends the batch that is in the journal; whether the
 // entries of a failed Append are in the log is known after that. No tree is signed before its batch is in the journal, and
-// no other batch is ever written in its place, so a crash cannot make the log sign two histories.
+// no other batch is ever written in its place, so a crash cannot make the log sign two histories. A bucket may carry out a
+// write that it reported failed after later ones (package s3): entries and tiles have one content for all time, a late journal
+// is passed over, and after a late checkpoint the journal leads back to the newest. What is left is a journal that failed,
+// arrived between the next batch's journal and that batch's checkpoint, and met a crash there: the store contract has no write
+// on a condition that would exclude it.
 //
 // May run twice: an entry is known by its bytes. What is in the log already is not added again, Append gives its index. Two
 // events that shall count twice must differ in their bytes, for example by an identifier.

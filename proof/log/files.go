@@ -166,7 +166,7 @@ func readBundle(ctx context.Context, f Files, t tlog.Tile) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := parseBundle(data)
+	entries, err := parseBundle(data, width)
 	have := t.W
 	if name != path(t) {
 		have = width
@@ -197,10 +197,14 @@ func readWide(ctx context.Context, f Files, t tlog.Tile, limit int64) (data []by
 	return data, name, err
 }
 
-// parseBundle splits a bundle into its entries, which share memory with it. marshalBundle gives the same bytes again.
-func parseBundle(data []byte) ([][]byte, error) {
+// parseBundle splits a bundle into its entries, at most so many, which share memory with it. marshalBundle gives the same
+// bytes again.
+func parseBundle(data []byte, most int) ([][]byte, error) {
 	var entries [][]byte
 	for len(data) > 0 {
+		if len(entries) == most {
+			return nil, fmt.Errorf("%w: the bundle has more than %d entries", ErrFiles, most)
+		}
 		if len(data) < 2 || len(data) < 2+int(binary.BigEndian.Uint16(data)) {
 			return nil, fmt.Errorf("%w: the bundle ends within entry %d", ErrFiles, len(entries))
 		}

@@ -50,7 +50,7 @@ func openJournal(p *tlogproof.Policy, data []byte) (base int64, batch [][]byte, 
 	if err != nil {
 		return bad(err)
 	}
-	if batch, err = parseBundle(bundle); err != nil {
+	if batch, err = parseBundle(bundle, MaxBatch); err != nil {
 		return bad(err)
 	}
 	var origin string

@@ -293,7 +293,7 @@ func TestReaders(t *testing.T) {
 			if _, err := proof.Verify(p, e); err != nil {
 				t.Error(err)
 			}
-			if _, _, err := r.Entry(ctx, got, 600); err == nil || !strings.Contains(err.Error(), "0 to 599") {
+			if _, _, err := r.Entry(ctx, got, 600); err == nil || !strings.Contains(err.Error(), "has 600 entries") {
 				t.Error(err)
 			}
 			if _, err := files.Read(ctx, "tile/0/009", 1<<20); !errors.Is(err, store.ErrNotFound) {
@@ -390,13 +390,19 @@ func TestChangedFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := NewReader(FromBucket(st), p)
-			if _, _, err := r.Entry(ctx, c, tc.index); err == nil {
-				// It may be another entry of the file that was changed.
-				if err := r.Entries(ctx, c, tc.index/width*width, func(int64, []byte) error { return nil }); err == nil {
-					t.Error("entries are given out")
-				}
+			if e, _, err := r.Entry(ctx, c, tc.index); err == nil && string(e) != fmt.Sprintf("entry %d", tc.index) {
+				t.Errorf("%q is given out as entry %d", e, tc.index)
 			}
-			_, err := r.Verify(ctx, c)
+			err := r.Entries(ctx, c, tc.index/width*width, func(i int64, e []byte) error {
+				if string(e) != fmt.Sprintf("entry %d", i) {
+					t.Errorf("%q is given out as entry %d", e, i)
+				}
+				return nil
+			})
+			if err == nil {
+				t.Error("all entries are given out")
+			}
+			_, err = r.Verify(ctx, c)
 			if err == nil || !strings.Contains(err.Error(), tc.file) {
 				t.Errorf("Verify: %v, want %s named", err, tc.file)
 			}
@@ -734,6 +740,34 @@ func TestBucket(t *testing.T) {
 	}
 }
 
+// TestEmptyLog: nothing is in it, and that can be verified too.
+func TestEmptyLog(t *testing.T) {
+	s, vkey := newKey(t, origin, 1)
+	st, p := folderStore(t), newPolicy(t, vkey)
+	w := newWriter(t, st, s, p)
+	r := NewReader(FromBucket(st), p)
+	empty, err := r.Checkpoint(ctx)
+	if err != nil || empty.Size != 0 || empty.Root != oracleRoot(nil) {
+		t.Fatalf("%s, %v", empty, err)
+	}
+	if a, err := r.Verify(ctx, empty); err != nil || a != (Audit{}) {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, _, err := r.Entry(ctx, empty, 0); err == nil || !strings.Contains(err.Error(), "has 0 entries") {
+		t.Error(err)
+	}
+	if _, ok, err := r.Find(ctx, empty, []byte("x")); ok || err != nil {
+		t.Error(ok, err)
+	}
+	k, err := r.Consistency(ctx, empty, add(t, w, []byte("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := k.Verify(p); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPaths: as tlog-tiles writes them.
 func TestPaths(t *testing.T) {
 	for want, tile := range map[string]tlog.Tile{
@@ -759,7 +793,7 @@ func FuzzParseBundle(f *testing.F) {
 	f.Add([]byte{0, 5, 'x'})
 	f.Add([]byte{0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := parseBundle(data)
+		list, err := parseBundle(data, width)
 		if err == nil && !bytes.Equal(marshalBundle(list), data) {
 			t.Fatalf("%x", data)
 		}

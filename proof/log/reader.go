@@ -74,7 +74,7 @@ func (r *Reader) Entry(ctx context.Context, c tlogproof.Checkpoint, index int64)
 // Inclusion gives the proof that whatever entry has this index is in the tree of c. Errors: as of Entry.
 func (r *Reader) Inclusion(ctx context.Context, c tlogproof.Checkpoint, index int64) (tlogproof.Inclusion, error) {
 	if index < 0 || index >= c.Size {
-		return tlogproof.Inclusion{}, fmt.Errorf("log: there is no entry %d: %s has entries 0 to %d", index, c.Origin, c.Size-1)
+		return tlogproof.Inclusion{}, fmt.Errorf("log: there is no entry %d: %s has %d entries, counted from 0", index, c.Origin, c.Size)
 	}
 	hashes, err := tlog.ProveRecord(c.Size, index, r.hashes(ctx, c))
 	if err != nil {

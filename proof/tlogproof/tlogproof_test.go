@@ -2,6 +2,8 @@ package tlogproof
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -228,6 +230,19 @@ func TestMLDSAWitness(t *testing.T) {
 	}
 	if _, err := p.Open(c.Note); err != nil {
 		t.Error(err)
+	}
+	// It may sign without a time, and is then no witness of any date.
+	subtree, err := cosignature.NewMLDSASigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := subtree.SignSubtree(0, c.Origin, 0, uint64(c.Size), c.Root[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw = append(binary.BigEndian.AppendUint32(nil, subtree.KeyHash()), raw...)
+	if _, err := p.Open(w.checkpoint(3, 0) + "— quantum.example " + base64.StdEncoding.EncodeToString(raw) + "\n"); !errors.Is(err, ErrQuorum) {
+		t.Errorf("without a time: %v", err)
 	}
 	if _, err := NewCosigner(skey); err == nil {
 		t.Error("an ML-DSA key became an Ed25519 witness")
