@@ -75,8 +75,9 @@ func afterCrash(t *testing.T, st store.Store, s note.Signer, p *tlogproof.Policy
 	}
 }
 
-// everyFault runs the crash at every operation, with every fault, on stores that fresh gives, which hold crashBase entries.
-func everyFault(t *testing.T, s note.Signer, p *tlogproof.Policy, fresh func(t *testing.T) store.Store, parallel bool) {
+// everyFault runs the crash at every operation, with every one of the faults, on stores that fresh gives, which hold crashBase
+// entries.
+func everyFault(t *testing.T, s note.Signer, p *tlogproof.Policy, fresh func(t *testing.T) store.Store, faults ...fault) {
 	count := &trip{Store: fresh(t)}
 	w, err := crash(s, p, count)
 	if err != nil {
@@ -90,12 +91,10 @@ func everyFault(t *testing.T, s note.Signer, p *tlogproof.Policy, fresh func(t *
 	if ops < 12 {
 		t.Fatal("fewer operations than an append with whole tiles needs")
 	}
-	for _, how := range []fault{notDone, done, doneLate, diesFirst, diesAfter} {
+	for _, how := range faults {
 		for at := 1; at <= ops; at++ {
 			t.Run(fmt.Sprintf("%s/%d", how, at), func(t *testing.T) {
-				if parallel {
-					t.Parallel()
-				}
+				t.Parallel()
 				st := fresh(t)
 				signed := filepath.Join(t.TempDir(), "signed")
 				rec := recorder{s, signed}
@@ -139,17 +138,17 @@ func TestEveryFaultInFolder(t *testing.T) {
 	s, vkey := newKey(t, origin, 1)
 	p := newPolicy(t, vkey)
 	base, _, _ := newLog(t, "entry", crashBase)
-	everyFault(t, s, p, func(t *testing.T) store.Store { return copyFolder(t, base) }, false)
+	everyFault(t, s, p, func(t *testing.T) store.Store { return copyFolder(t, base) }, notDone, done, doneLate, diesFirst, diesAfter)
 }
 
-// TestEveryFaultInBucket is the same in a bucket.
+// TestEveryFaultInBucket is the same in a bucket; what the end of a process does TestKillInBucket tells.
 func TestEveryFaultInBucket(t *testing.T) {
 	server := s3test.Start(t, s3test.Config{})
 	s, vkey := newKey(t, origin, 1)
 	p := newPolicy(t, vkey)
 	base, _, _ := newLog(t, "entry", crashBase)
 	opt := server.Bucket(t)
-	everyFault(t, s, p, func(t *testing.T) store.Store { st, _ := bucketCopy(t, base, opt); return st }, true)
+	everyFault(t, s, p, func(t *testing.T) store.Store { st, _ := bucketCopy(t, base, opt); return st }, notDone, done, doneLate)
 }
 
 // bucketCopy puts a log into a new prefix of a bucket.
@@ -286,7 +285,7 @@ func TestKillInBucket(t *testing.T) {
 	opt.Lease = time.Second
 	// All are killed first, so that the waits for their locks overlap.
 	var checks []func()
-	for at := 2; at <= 14; at++ { // the first is taking the lock
+	for at := 2; at <= 17; at++ { // the first is taking the lock, the last is letting go of it
 		st, opt := bucketCopy(t, base, opt)
 		signed := filepath.Join(t.TempDir(), "signed")
 		how := []fault{diesFirst, diesAfter}[at%2]
