@@ -11,13 +11,19 @@
 //
 //	bank.example/log
 //	3
-//	xZ1kcbLfEdDzJv/9cVWnINTcsa0lpWPOfZaeE6jXs8g=
+//	lPvQ3YNvUDAWkubQ6t5yjuGexSv/8WBu2AfIV11aqhk=
 //
-//	— bank.example/log ibB9Vq/...
-//	— witness.example/w1 Eou9w...
+//	— bank.example/log QHkp6dDcUtN+cfsWEwiFaBl3eTIDVGrBjX6DkZtPy/aOWhVLuiHHW0jW4+TyQTx1pcJcNEjNtZBIHPjZNPDJy9TGuA8=
+//	— witness0.example s9ch/gAAAABqsTuAx+YFYU/RZfNkLfcdcA2gGbit2Z4aNm1Fx97U+yIS6bllFDc9tUSTt390+ZvmERmllJWZE8tYPdrxD4AorcTyBQ==
 //
 // Inclusion, Consistency and Fork are written as JSON in the form of RFC 8785: keys in order, no spaces, so one value has
-// one text. Parsing refuses every other text. Inclusion can also be written as c2sp.org/tlog-proof, for programs of others.
+// one text. Parsing refuses every other text. That "entry 1" is the second of the three entries above (the example of
+// Inclusion.Verify verifies it; testdata/vectors.json has more, and testdata/vectors.py made them from the specifications):
+//
+//	{"checkpoint":"bank.example/log\n3\nlPvQ3YNv...","hashes":["dziFphNIniTOLPdhmdakI/BC5LvxLX7s7pEu8nbGVwE=",
+//	"V8efTzGuApxdS9MLBzwnyU35NDiytGl+Hh7vW8A5SkE="],"index":1,"size":3}
+//
+// Inclusion can also be written as c2sp.org/tlog-proof, for programs of others.
 //
 // # What is promised
 //
