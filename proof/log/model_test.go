@@ -18,11 +18,7 @@ import (
 func TestAnyLife(t *testing.T) {
 	s, vkey := newKey(t, origin, 1)
 	p := newPolicy(t, vkey)
-	lives := 0
 	rapid.Check(t, func(r *rapid.T) {
-		if lives++; lives > 40 { // fsync is what they take time for
-			return
-		}
 		folder, err := os.MkdirTemp(t.TempDir(), "life")
 		if err != nil {
 			r.Fatal(err)
@@ -72,8 +68,9 @@ func TestAnyLife(t *testing.T) {
 					acknowledged[string(e)] = at[i]
 				}
 			}
-			_ = w.Close()
-			_ = tr.release()
+			if w.Close() != nil { // then as the system does it
+				_ = tr.release()
+			}
 		}
 		w, err := Open(ctx, st, rec, p, seen...)
 		if err != nil {

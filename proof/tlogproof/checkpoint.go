@@ -95,8 +95,9 @@ func ParseUnverified(text string) (Checkpoint, error) {
 	return Checkpoint{Origin: lines[0], Size: size, Root: root, Note: text}, nil
 }
 
-// body is what was signed.
-func (c Checkpoint) body() string {
+// Text is what was signed: the Note without its signatures, with the newline at its end. It is the same whichever signatures
+// have been collected under it, so it is what a time stamp is taken of.
+func (c Checkpoint) Text() string {
 	text, _, _ := cutLast(c.Note, "\n\n")
 	return text + "\n"
 }

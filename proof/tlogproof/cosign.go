@@ -49,7 +49,7 @@ func (c *Cosigner) Cosign(checkpoint Checkpoint, unixSeconds int64) string {
 	if unixSeconds <= 0 {
 		panic("tlogproof: cosigning at no time")
 	}
-	message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", unixSeconds, checkpoint.body())
+	message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", unixSeconds, checkpoint.Text())
 	line := binary.BigEndian.AppendUint32(nil, c.hash)
 	line = binary.BigEndian.AppendUint64(line, uint64(unixSeconds))
 	line = append(line, ed25519.Sign(c.key, []byte(message))...)

@@ -171,7 +171,7 @@ func (p *Policy) Merge(c Checkpoint, lines string) (Checkpoint, error) {
 	}
 	var added []note.Signature
 	if lines != "" {
-		n, err := note.Open([]byte(c.body()+"\n"+lines), known)
+		n, err := note.Open([]byte(c.Text()+"\n"+lines), known)
 		var unknown *note.UnverifiedNoteError
 		switch {
 		case errors.As(err, &unknown):
@@ -191,7 +191,7 @@ func (p *Policy) Merge(c Checkpoint, lines string) (Checkpoint, error) {
 			}
 		}
 	}
-	text, err := note.Sign(&note.Note{Text: c.body(), Sigs: sigs})
+	text, err := note.Sign(&note.Note{Text: c.Text(), Sigs: sigs})
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %w", ErrForm, err)
 	}

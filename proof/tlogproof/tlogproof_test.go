@@ -220,7 +220,7 @@ func TestMLDSAWitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := note.Sign(&note.Note{Text: c.body()}, s)
+	signed, err := note.Sign(&note.Note{Text: c.Text()}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -651,7 +651,7 @@ func FuzzParseUnverified(f *testing.F) {
 			}
 			return
 		}
-		if !strings.HasPrefix(text, Body(c.Origin, c.Size, c.Root)) || c.Note != text || !strings.HasPrefix(text, c.body()+"\n— ") {
+		if !strings.HasPrefix(text, Body(c.Origin, c.Size, c.Root)) || c.Note != text || !strings.HasPrefix(text, c.Text()+"\n— ") {
 			t.Fatalf("%q was read as %+v", text, c)
 		}
 		if d, err := p.Open(text); err == nil && d.Root.String() != tlog.Hash(w.tree.HashAt(uint64(d.Size))).String() {
