@@ -104,8 +104,8 @@ func (f httpFiles) Read(ctx context.Context, path string, limit int64) ([]byte, 
 	switch answer.StatusCode {
 	case http.StatusOK:
 		return readAll(answer.Body, f.prefix+path, limit)
-	case http.StatusNotFound, http.StatusGone:
-		return nil, fmt.Errorf("%w: %s", store.ErrNotFound, f.prefix+path)
+	case http.StatusNotFound, http.StatusGone, http.StatusForbidden: // buckets that may not be listed say 403 of what is not there
+		return nil, fmt.Errorf("%w: %s%s: the server answers %s", store.ErrNotFound, f.prefix, path, answer.Status)
 	}
 	return nil, fmt.Errorf("log: %s%s: the server answers %s", f.prefix, path, answer.Status)
 }

@@ -3,6 +3,7 @@ package log
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -345,6 +346,35 @@ func TestOldCheckpointStaysReadable(t *testing.T) {
 		if _, _, err := k.Verify(p); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPublicBucket: a web server over a bucket that may not be listed says 403 of files that are not there, and may compress.
+func TestPublicBucket(t *testing.T) {
+	s, vkey := newKey(t, origin, 1)
+	st, p := folderStore(t), newPolicy(t, vkey)
+	w := newWriter(t, st, s, p)
+	list := entries("entry", 300)
+	old := add(t, w, list[:200]...)
+	add(t, w, list[200:]...)
+	web := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		data, err := store.ReadAll(in.Context(), st, strings.TrimPrefix(in.URL.Path, "/"), 1<<24)
+		if err != nil {
+			out.WriteHeader(http.StatusForbidden)
+			return
+		}
+		out.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(out)
+		_, _ = z.Write(data)
+		_ = z.Close()
+	}))
+	t.Cleanup(web.Close)
+	files, err := FromHTTP(web.Client(), web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewReader(files, p).Verify(ctx, old); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package log
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,13 @@ import (
 func TestAnyLife(t *testing.T) {
 	s, vkey := newKey(t, origin, 1)
 	p := newPolicy(t, vkey)
+	// A life is some dozens of fsyncs, so a few of them unless more are asked for.
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set("30"); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = checks.Value.Set(checks.DefValue) }()
+	}
 	rapid.Check(t, func(r *rapid.T) {
 		folder, err := os.MkdirTemp(t.TempDir(), "life")
 		if err != nil {
