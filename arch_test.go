@@ -60,6 +60,9 @@ var law = map[string]struct {
 	"proof/stamp":                {}, // no I/O, no clock: not pure for time.Time and crypto/x509 alone
 	"proof/stamp/authority":      {may: []string{"proof/stamp"}},
 	"proof/stamp/tsatest":        {}, // tests only
+	"proof/tlogproof":            {pure: true},
+	"proof/log":                  {may: []string{"internal/store", "proof/tlogproof"}},
+	"proof/log/witness":          {may: []string{"internal/store", "proof/tlogproof", "proof/log"}},
 	"lab":                        {may: []string{"mark", "detect", "delivery", "internal/signal", "internal/raster", "internal/generated", "internal/store/dir"}},
 	"cmd/filigrane": {may: []string{"iscc", "concepts", "mark", "embed", "detect", "royalty", "delivery", "delivery/papers", "internal/signal", "internal/raster",
 		"internal/store", "internal/store/dir", "internal/store/s3", "internal/store/limited", "internal/ingest", "internal/ingest/optout", "internal/ingest/table", "internal/intake",
