@@ -21,15 +21,15 @@ test: test-setup ## all tests, the import law included
 	$(GO) vet $(TAGS) ./...
 	FILIGRANE_NEED_TOOLS=1 $(GO) test $(TAGS) -timeout 40m ./...
 
-test-setup: bin/versitygw ## install what tests run against: exiftool, a PostgreSQL server, an S3 server
-	@command -v exiftool >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
-	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq libimage-exiftool-perl postgresql; }
+test-setup: bin/versitygw ## install what tests run against: exiftool, openssl, a PostgreSQL server, an S3 server
+	@command -v exiftool >/dev/null && command -v openssl >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  root=$$([ $$(id -u) = 0 ] || echo sudo); $$root apt-get update -qq && $$root apt-get install -y -qq libimage-exiftool-perl postgresql openssl; }
 
 bin/versitygw:
 	@GOBIN=$(CURDIR)/bin $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 bench: ## speed, on one core; figures are compared as ratios within one run
-	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./iscc ./internal/store/dir ./internal/store/s3 ./internal/registry ./internal/ingest ./internal/signal ./internal/raster ./internal/demo
+	GOMAXPROCS=1 $(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./embed ./detect ./mark ./iscc ./internal/store/dir ./internal/store/s3 ./internal/registry ./internal/ingest ./internal/signal ./internal/raster ./internal/demo ./internal/intake ./proof/log ./proof/stamp
 
 fuzz: ## every fuzz target for FUZZ (30s)
 	@for p in $$($(GO) list $(TAGS) ./...); do \
@@ -42,12 +42,13 @@ lint: ## formatting, vet and staticcheck
 	$(GO) vet $(TAGS) ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(TAGS) ./...
 
-golden: ## rebuild the vectors of the oracles; git must show no difference (needs python3-scipy python3-skimage python3-pil openssl)
+golden: ## rebuild the vectors of the oracles; git must show no difference (needs python3-scipy python3-skimage python3-pil python3-cryptography openssl)
 	testdata/oracles/make.py
 	testdata/oracles/mark.py
 	testdata/oracles/iscc.py
 	testdata/oracles/quality.py
-	git diff --exit-code testdata/oracles
+	proof/tlogproof/testdata/vectors.py
+	git diff --exit-code testdata/oracles proof/tlogproof/testdata
 
 lab-setup: ## install what the lab trains with: Debian's python3-torch
 	@/usr/bin/python3 -c 'import torch, PIL' 2>/dev/null || { \
