@@ -72,7 +72,7 @@ func TestCatalogueInBuckets(t *testing.T) {
 		t.Logf("%-12s %s", step.name, step.took.of(works))
 	}
 	t.Logf("delivered %d, refused %d, PSNR mean %.2f dB", rep.Summary.Images, len(rep.Refusals), rep.Summary.PSNRMeanDB)
-	t.Logf("report: %s", cut(made.out, 4000))
+	t.Logf("seconds: %+v", rep.Seconds)
 	t.Logf("verify: %s", cut(verified.out, 1000))
 	if works >= 5000 {
 		made.usage.mustBeFlat(t)

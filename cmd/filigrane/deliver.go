@@ -83,6 +83,24 @@ type deliverJSON struct {
 	Summary         delivery.Summary   `json:"summary"`
 	Shards          []delivery.Shard   `json:"shards"`
 	Refusals        []delivery.Refusal `json:"refusals"`
+	Seconds         secondsJSON        `json:"seconds"`
+}
+
+// secondsJSON is where the time went in this process, summed over what went on at once. What other workers did is not in it.
+type secondsJSON struct {
+	Read     float64 `json:"read"`     // masters
+	Decode   float64 `json:"decode"`   // them
+	Geometry float64 `json:"geometry"` // scaling and cutting
+	Mark     float64 `json:"mark"`
+	Encode   float64 `json:"encode"`
+	Verify   float64 `json:"verify"` // reading back, comparing, detecting
+	Stage    float64 `json:"stage"`  // storing work in progress
+	Shard    float64 `json:"shard"`  // reading that, writing shards
+	Finish   float64 `json:"finish"` // sealing, manifest, clearing up
+}
+
+func secondsOf(t delivery.Times) secondsJSON {
+	return secondsJSON{t.Read.Seconds(), t.Decode.Seconds(), t.Geometry.Seconds(), t.Mark.Seconds(), t.Encode.Seconds(), t.Verify.Seconds(), t.Stage.Seconds(), t.Shard.Seconds(), t.Finish.Seconds()}
 }
 
 // Run makes the delivery.
@@ -131,7 +149,7 @@ func (c *deliverRunCmd) Run(s *session) error {
 	}
 	h := spec.Catalogue.Hash()
 	return s.emit(deliverJSON{Delivery: abs, ID: b.delivery.ID, Path: spec.Path, KeyFingerprint: spec.KeyFingerprint, ManifestSHA256: d.SHA256(), CatalogueHash: hex.EncodeToString(h[:]),
-		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Receipt: signed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals)})
+		AlreadyFinished: d.AlreadyFinished, Resumed: d.Resumed, Receipt: signed, Summary: d.Summary, Shards: d.Shards, Refusals: notNil(d.Refusals), Seconds: secondsOf(d.Times)})
 }
 
 // unnamed warns of the concepts that pools of delivered files do not name.

@@ -64,7 +64,7 @@ func (c *deliverRunCmd) make(s *session, r *records, spec delivery.Spec, st stor
 	if d, err = delivery.Open(s.ctx, st); err != nil {
 		return nil, err
 	}
-	d.AlreadyFinished, d.Resumed = begun.Done() != nil, int(before.Done)
+	d.AlreadyFinished, d.Resumed, d.Times = begun.Done() != nil, int(before.Done), q.Times(before.ID)
 	if d.AlreadyFinished {
 		d.Resumed = 0
 	}
