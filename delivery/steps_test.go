@@ -487,7 +487,7 @@ func TestBefore(t *testing.T) {
 	files := tinySet(t)
 	spec := tinySpec(t, files)
 	paused, fenced := errors.New("paused"), errors.New("fenced")
-	run := func(writes error) (PartResult, error, map[string]string) {
+	run := func(writes error) (PartResult, map[string]string, error) {
 		folder := t.TempDir()
 		m := begin(t, spec, openStore(t, folder))
 		var mu sync.Mutex
@@ -503,12 +503,12 @@ func TestBefore(t *testing.T) {
 			}
 			return nil
 		}})
-		return r, err, contents(t, folder)
+		return r, contents(t, folder), err
 	}
-	if r, err, there := run(nil); !errors.Is(err, paused) || r.Done != 3 || len(there) < 2 {
+	if r, there, err := run(nil); !errors.Is(err, paused) || r.Done != 3 || len(there) < 2 {
 		t.Errorf("paused: %+v, %v, %d objects", r, err, len(there))
 	}
-	if r, err, there := run(fenced); !errors.Is(err, paused) || r.Done != 0 || len(there) != 1 {
+	if r, there, err := run(fenced); !errors.Is(err, paused) || r.Done != 0 || len(there) != 1 {
 		t.Errorf("fenced: %+v, %v, %d objects", r, err, len(there))
 	}
 }

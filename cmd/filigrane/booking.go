@@ -210,73 +210,15 @@ func (b *booking) delivered(s *session, d *delivery.Delivery, receipt string) er
 	if err != nil || is.State == registry.Delivered && bytes.Equal(is.Result, result) {
 		return err
 	}
-	items := make([]registry.Item, 0, registry.MostPerPage)
-	var recalled []concepts.WorkID
-	flush := func() error {
-		if _, err := b.reg.PutItems(s.ctx, b.scope, b.delivery.ID, items); err != nil {
-			return err
-		}
-		late, err := b.recalledOf(s, items)
-		recalled, items = append(recalled, late...), items[:0]
+	recalled, err := jobs.Record(s.ctx, b.reg, b.scope, b.delivery.ID, d, time.Now, func() error { return nil })
+	if err != nil {
 		return err
 	}
-	add := func(item registry.Item) error {
-		if items = append(items, item); len(items) == cap(items) {
-			return flush()
-		}
-		return nil
+	if recalled > 0 {
+		s.note("warning: %d works were recalled meanwhile; 'filigrane deliveries removals %s' lists them", recalled, b.delivery.ID)
 	}
-	for i := range d.Images {
-		img := &d.Images[i]
-		item := registry.Item{Work: img.Work, Shard: img.Shard, SHA256: img.SHA256, Bytes: img.Bytes, PSNRDB: img.PSNRDB, SSIM: img.SSIM}
-		if !img.ISCCImage.IsZero() {
-			item.ISCC = img.ISCCImage.String()
-		}
-		if err := add(item); err != nil {
-			return err
-		}
-	}
-	for _, f := range d.Refusals {
-		if err := add(registry.Item{Work: f.Work, Refusal: string(f.Kind), Detail: f.Detail}); err != nil {
-			return err
-		}
-	}
-	if err := flush(); err != nil {
-		return err
-	}
-	if _, err := b.reg.MoveDelivery(s.ctx, b.scope, b.delivery.ID, registry.Delivered, b.why, result, time.Now()); err != nil {
-		return err
-	}
-	return b.recallLate(s, recalled)
-}
-
-// recalledOf gives those of the works that were recalled while they were delivered.
-func (b *booking) recalledOf(s *session, items []registry.Item) (late []concepts.WorkID, err error) {
-	ids := make([]concepts.WorkID, len(items))
-	for i, item := range items {
-		ids[i] = item.Work
-	}
-	works, err := b.reg.WorksByID(s.ctx, b.scope, ids)
-	for _, w := range works {
-		if w.State == registry.Recalled {
-			late = append(late, w.ID)
-		}
-	}
-	return late, err
-}
-
-// recallLate puts what was recalled meanwhile into the list of removals.
-func (b *booking) recallLate(s *session, ids []concepts.WorkID) error {
-	for chunk := range slices.Chunk(ids, registry.MostPerPage) {
-		c, err := b.reg.Recall(s.ctx, b.scope, chunk, "recalled before the delivery was finished", time.Now())
-		if err != nil {
-			return err
-		}
-		if c.Added > 0 {
-			s.note("warning: %d works were recalled meanwhile; 'filigrane deliveries removals %s' lists them", c.Added, b.delivery.ID)
-		}
-	}
-	return nil
+	_, err = b.reg.MoveDelivery(s.ctx, b.scope, b.delivery.ID, registry.Delivered, b.why, result, time.Now())
+	return err
 }
 
 // history finds the deliveries that this one goes on from, and why works were recalled since. A delivery that was begun

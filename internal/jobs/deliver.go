@@ -267,7 +267,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 	}
 	defer m.shut()
 	q.took(h.t.Job, m.m.Times())
-	if err := h.deliveredItems(d); err != nil {
+	if _, err := Record(ctx, q.reg, h.scope, h.job.Subject, d, q.now, func() error { return h.before(ctx, "") }); err != nil {
 		return nil, err
 	}
 	if q.config.Papers != nil {
@@ -328,68 +328,4 @@ func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.
 		return nil, nil, errors.Join(delivery.ErrGone, err)
 	}
 	return m, d, nil
-}
-
-// deliveredItems tells the registry what became of every work, in batches, and of those that were recalled meanwhile that
-// they are to be removed.
-func (h *held) deliveredItems(d *delivery.Delivery) error {
-	q, ctx := h.s.q, h.s.ctx
-	list := make([]registry.Item, 0, registry.MostPerPage)
-	flush := func() error {
-		if len(list) == 0 {
-			return nil
-		}
-		if err := h.before(ctx, ""); err != nil {
-			return err
-		}
-		if _, err := q.reg.PutItems(ctx, h.scope, h.job.Subject, list); err != nil {
-			return err
-		}
-		ids := make([]concepts.WorkID, len(list))
-		for i := range list {
-			ids[i] = list[i].Work
-		}
-		list = list[:0]
-		works, err := q.reg.WorksByID(ctx, h.scope, ids)
-		if err != nil {
-			return err
-		}
-		var recalled []concepts.WorkID
-		for _, w := range works {
-			if w.State == registry.Recalled {
-				recalled = append(recalled, w.ID)
-			}
-		}
-		if len(recalled) == 0 {
-			return nil
-		}
-		_, err = q.reg.Recall(ctx, h.scope, recalled, "recalled while it was being delivered", q.now())
-		return err
-	}
-	add := func(i registry.Item) error {
-		if list = append(list, i); len(list) < registry.MostPerPage {
-			return nil
-		}
-		return flush()
-	}
-	for i := range d.Images {
-		img := &d.Images[i]
-		item := registry.Item{Work: img.Work, Shard: img.Shard, SHA256: img.SHA256, Bytes: img.Bytes, PSNRDB: img.PSNRDB, SSIM: img.SSIM}
-		if !img.ISCCImage.IsZero() {
-			item.ISCC = img.ISCCImage.String()
-		}
-		if err := add(item); err != nil {
-			return err
-		}
-	}
-	for _, r := range d.Refusals {
-		detail := r.Detail
-		if detail == "" {
-			detail = string(r.Kind)
-		}
-		if err := add(registry.Item{Work: r.Work, Refusal: string(r.Kind), Detail: detail}); err != nil {
-			return err
-		}
-	}
-	return flush()
 }
