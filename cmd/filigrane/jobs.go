@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/filigrane/filigrane/internal/jobs"
@@ -79,9 +80,9 @@ func jobOf(j registry.Job, now time.Time) jobJSON {
 		now = j.Ended
 	}
 	if took := now.Sub(j.Started).Seconds(); !j.Started.IsZero() && took > 0 && j.Done > 0 {
-		out.Rate = float64(j.Done) / took
-		if j.State == registry.JobRunning {
-			out.ETA = float64(j.Total-j.Done) / out.Rate
+		out.Rate = math.Round(float64(j.Done)/took*1000) / 1000
+		if j.State == registry.JobRunning && out.Rate > 0 {
+			out.ETA = math.Round(float64(j.Total-j.Done) / out.Rate)
 		}
 	}
 	return out
