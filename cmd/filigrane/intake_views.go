@@ -144,7 +144,7 @@ func (c *reservationsCmd) Run(s *session) error {
 }
 
 // reservationsOf gives those of a work, and the consents that hold for its path, page by page. Where a page begins is told by how
-// many come before it: nothing is ever taken off the list.
+// many come before it: nothing is ever taken off the list, and what is added between two pages makes a line come twice at most.
 func (r *records) reservationsOf(s *session, text string) (func(registry.Page) (registry.List[registry.Reservation], error), error) {
 	ids, err := r.findWorks(s, text)
 	if err != nil {
