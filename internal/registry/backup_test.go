@@ -141,7 +141,7 @@ func oldDump(t *testing.T) []byte {
 	t.Helper()
 	lines := map[string]string{
 		"tenants":            `[7,1764000000000000,"bank-a","bank","Bank A"]` + "\n",
-		"works":              `[9,7,1,2,300,40,30,0,"` + strings.Repeat("A", 43) + `=","AAAA","w1","p/w1.jpg","jpeg","","Lac","","","","{}","lac"]` + "\n",
+		"works":              `[9,7,1,2,300,40,30,0,"` + strings.Repeat("A", 43) + `=","AAAA","w1","p/w1.jpg","jpeg","","Lac","","[]","","[]","~7 lac"]` + "\n",
 		"catalogues":         `[11,7,"spring"]` + "\n",
 		"catalogue_versions": `[11,1,5,0,0,0,"AAAA"]` + "\n" + `[11,2,6,0,0,0,"AAAB"]` + "\n",
 		"licences":           `[13,7,0,2,1,2000000000000000,0,3,"l1","Acme","training","[\"rag\"]","[\"world\"]","spring",""]` + "\n",
