@@ -327,25 +327,41 @@ func free(where string, endings ...string) error {
 	return nil
 }
 
-// removeAll removes a database's file and what lies beside it.
-func removeAll(where string) {
-	for _, ending := range append([]string{""}, beside...) {
-		os.Remove(where + ending)
+// inPlace lets fill make a registry's file under another name, in a folder of its own beside where it belongs, and puts it in place
+// when it is whole and closed. What goes wrong leaves nothing, and nobody sees half of it.
+func (c *restoreCmd) inPlace(s *session, where string, fill func(part string) (map[string]registry.Sum, error)) (sums map[string]registry.Sum, err error) {
+	if err := free(where, append([]string{""}, beside...)...); err != nil {
+		return nil, err
 	}
+	dir, err := os.MkdirTemp(filepath.Dir(where), ".filigrane-restore-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	part := filepath.Join(dir, "registry.db")
+	want, err := fill(part)
+	if err != nil {
+		return nil, err
+	}
+	if err := free(part, beside...); err != nil {
+		return nil, fmt.Errorf("another process has opened what is being restored: %w", err)
+	}
+	if err := settle(part, where); err != nil {
+		return nil, err
+	}
+	if sums, err = sumsOf(s, where); err == nil && !maps.Equal(sums, want) {
+		err = fmt.Errorf("%s holds something else than what was restored: another process, or the disk, changed it; nothing was kept", where)
+	}
+	if err != nil {
+		for _, ending := range append([]string{""}, beside...) {
+			os.Remove(where + ending)
+		}
+	}
+	return sums, err
 }
 
-// load reads a dump, packed or not. A file that it made is gone again if that fails.
-func (c *restoreCmd) load(s *session, where string) (sums map[string]registry.Sum, err error) {
-	if made := !strings.Contains(where, "://") && !exists(where); made {
-		if err := free(where, beside...); err != nil {
-			return nil, err
-		}
-		defer func() {
-			if err != nil {
-				removeAll(where)
-			}
-		}()
-	}
+// load reads a dump, packed or not, into a database that is there and empty, or into a new file.
+func (c *restoreCmd) load(s *session, where string) (map[string]registry.Sum, error) {
 	f, err := os.Open(c.File)
 	if err != nil {
 		return nil, err
@@ -363,50 +379,30 @@ func (c *restoreCmd) load(s *session, where string) (sums map[string]registry.Su
 	case !strings.HasSuffix(c.File, dumpEnding):
 		return nil, badInput("%s: a backup's name ends in %s, %s or %s", c.File, packedEnding, dumpEnding, copyEnding)
 	}
-	sums, err = registry.Restore(s.ctx, where, dump)
-	if err != nil && s.ctx.Err() == nil {
-		return nil, inputError{err}
+	restore := func(where string) (map[string]registry.Sum, error) {
+		sums, err := registry.Restore(s.ctx, where, dump)
+		if err != nil && s.ctx.Err() == nil {
+			return nil, inputError{err}
+		}
+		return sums, err
 	}
-	return sums, err
+	if strings.Contains(where, "://") || exists(where) {
+		return restore(where)
+	}
+	return c.inPlace(s, where, restore)
 }
 
-// copy puts a copy of a registry's file in place, once it was opened and read whole under another name: what is wrong with it, or
-// goes wrong, leaves nothing.
+// copy puts a copy of a registry's file in place, once it was opened and read whole under another name.
 func (c *restoreCmd) copy(s *session, where, hash string) (sums map[string]registry.Sum, err error) {
 	if strings.Contains(where, "://") {
 		return nil, badInput("%s is a copy of a file and goes into a file only; make a %s of it: filigrane backup --registry %s -o FILE%s", c.File, packedEnding, c.File, packedEnding)
 	}
-	if err := free(where, append([]string{""}, beside...)...); err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(where), ".filigrane-restore-*")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	part := filepath.Join(dir, "registry.db")
-	if err := copyFile(c.File, part, hash); err != nil {
-		return nil, err
-	}
-	want, err := sumsOf(s, part)
-	if err != nil {
-		return nil, err
-	}
-	if err := free(part, beside...); err != nil {
-		return nil, fmt.Errorf("another process has opened the copy: %w", err)
-	}
-	if err := settle(part, where); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			removeAll(where)
+	return c.inPlace(s, where, func(part string) (map[string]registry.Sum, error) {
+		if err := copyFile(c.File, part, hash); err != nil {
+			return nil, err
 		}
-	}()
-	if sums, err = sumsOf(s, where); err == nil && !maps.Equal(sums, want) {
-		err = fmt.Errorf("%s holds something else than the copy did: the disk, or another process, changed it", where)
-	}
-	return sums, err
+		return sumsOf(s, part)
+	})
 }
 
 // copyFile copies a file to a name that is free, durably; the copy has that hash.
