@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,7 +138,9 @@ const (
 func (backupCmd) Help() string {
 	return `Writes everything the registry holds, of all tenants, as it is at one moment, while others go on working. The master key is not in it, nor are masters and deliveries: back up master.key by itself, and keep the two apart, since whoever has both can forge every mark. A dump holds names and contracts: encrypt it where you keep it.
 
-To begin again on another machine: make a folder, 'filigrane restore FILE --registry FOLDER/registry.db', then 'filigrane init FOLDER --bank NAME' with the same key in FILIGRANE_KEY, and put master.key back.
+To begin again on another machine: make a folder and put master.key into it, mode 0600, then 'filigrane restore FILE --registry FOLDER/registry.db' and 'filigrane init FOLDER --bank NAME'. That finds the key, asks for its passphrase if it is sealed (or takes FILIGRANE_PASSPHRASE), and finds the bank in the registry. Give --tenant ID too where 'filigrane status' showed another tenant than the bank's name makes. With a registry in PostgreSQL name its address in both, or in 'init' only if the database is still there. A key that is kept elsewhere comes by FILIGRANE_KEY or --key-command as ever.
+
+A newer program reads the backups of older ones; an older program refuses those of newer ones.
 
 Example: filigrane backup -o /backups/registry-2026-11-24.tar.zst`
 }
@@ -257,7 +261,7 @@ type restoreCmd struct {
 
 // Help explains restoring.
 func (restoreCmd) Help() string {
-	return `Reads a backup into an empty registry: the one of --registry, else the workspace's own, whose file must not be there. What is then in it is compared with the sums in the backup; it is there in full or not at all. A dump goes into either kind of database, so this is how an installation moves from a file to PostgreSQL. The master key is not in a backup.
+	return `Reads a backup into an empty registry: the one of --registry, else the workspace's own, whose file must not be there, nor its -wal, -shm and -journal. What is then in it is compared with the sums in a dump, or with those of the copy before it was put in place; it is there in full or not at all. A backup of an older program is brought up to date, for which the database must be new. A dump goes into either kind of database, so this is how an installation moves from a file to PostgreSQL. The master key is not in a backup.
 
 Example: filigrane restore registry-2026-11-24.tar.zst --registry postgres://filigrane@db.example.org/filigrane --use`
 }
@@ -310,7 +314,53 @@ func (s *session) use(where string) error {
 	return ws.SetRegistry(kept)
 }
 
-// load reads a dump, packed or not.
+// beside are what SQLite keeps next to a database's file: with another file under its name they would be replayed into that.
+var beside = []string{"-wal", "-shm", "-journal"}
+
+// free refuses the path of a file of which anything is there.
+func free(where string, endings ...string) error {
+	for _, ending := range endings {
+		if exists(where + ending) {
+			return badInput("%s is there already; move it away first", where+ending)
+		}
+	}
+	return nil
+}
+
+// inPlace lets fill make a registry's file under another name, in a folder of its own beside where it belongs, and puts it in place
+// when it is whole and closed. What goes wrong leaves nothing, and nobody sees half of it.
+func (c *restoreCmd) inPlace(s *session, where string, fill func(part string) (map[string]registry.Sum, error)) (sums map[string]registry.Sum, err error) {
+	if err := free(where, append([]string{""}, beside...)...); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(where), ".filigrane-restore-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	part := filepath.Join(dir, "registry.db")
+	want, err := fill(part)
+	if err != nil {
+		return nil, err
+	}
+	if err := free(part, beside...); err != nil {
+		return nil, fmt.Errorf("another process has opened what is being restored: %w", err)
+	}
+	if err := settle(part, where); err != nil {
+		return nil, err
+	}
+	if sums, err = sumsOf(s, where); err == nil && !maps.Equal(sums, want) {
+		err = fmt.Errorf("%s holds something else than what was restored: another process, or the disk, changed it; nothing was kept", where)
+	}
+	if err != nil {
+		for _, ending := range append([]string{""}, beside...) {
+			os.Remove(where + ending)
+		}
+	}
+	return sums, err
+}
+
+// load reads a dump, packed or not, into a database that is there and empty, or into a new file.
 func (c *restoreCmd) load(s *session, where string) (map[string]registry.Sum, error) {
 	f, err := os.Open(c.File)
 	if err != nil {
@@ -329,45 +379,54 @@ func (c *restoreCmd) load(s *session, where string) (map[string]registry.Sum, er
 	case !strings.HasSuffix(c.File, dumpEnding):
 		return nil, badInput("%s: a backup's name ends in %s, %s or %s", c.File, packedEnding, dumpEnding, copyEnding)
 	}
-	sums, err := registry.Restore(s.ctx, where, dump)
-	if err != nil && s.ctx.Err() == nil {
-		return nil, inputError{err}
+	restore := func(where string) (map[string]registry.Sum, error) {
+		sums, err := registry.Restore(s.ctx, where, dump)
+		if err != nil && s.ctx.Err() == nil {
+			return nil, inputError{err}
+		}
+		return sums, err
 	}
-	return sums, err
+	if strings.Contains(where, "://") || exists(where) {
+		return restore(where)
+	}
+	return c.inPlace(s, where, restore)
 }
 
-// copy puts a copy of a registry's file in place.
-func (c *restoreCmd) copy(s *session, where, hash string) (map[string]registry.Sum, error) {
+// copy puts a copy of a registry's file in place, once it was opened and read whole under another name.
+func (c *restoreCmd) copy(s *session, where, hash string) (sums map[string]registry.Sum, err error) {
 	if strings.Contains(where, "://") {
 		return nil, badInput("%s is a copy of a file and goes into a file only; make a %s of it: filigrane backup --registry %s -o FILE%s", c.File, packedEnding, c.File, packedEnding)
 	}
-	if exists(where) {
-		return nil, badInput("%s is there already; move it away first", where)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(where), ".filigrane-restore-*")
+	return c.inPlace(s, where, func(part string) (map[string]registry.Sum, error) {
+		if err := copyFile(c.File, part, hash); err != nil {
+			return nil, err
+		}
+		return sumsOf(s, part)
+	})
+}
+
+// copyFile copies a file to a name that is free, durably; the copy has that hash.
+func copyFile(from, to, hash string) error {
+	in, err := os.Open(from)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer os.Remove(tmp.Name())
-	defer tmp.Close()
-	from, err := os.Open(c.File)
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer from.Close()
-	if _, err := io.Copy(tmp, from); err != nil {
-		return nil, err
+	defer out.Close()
+	if _, err := io.Copy(out, in); err != nil {
+		return err
 	}
-	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
-		return nil, err
+	if err := errors.Join(out.Sync(), out.Close()); err != nil {
+		return err
 	}
-	if _, is, err := hashFile(tmp.Name()); err != nil || is != hash {
-		return nil, errors.Join(errors.New("the copy differs from the backup"), err)
+	if _, is, err := hashFile(to); err != nil || is != hash {
+		return errors.Join(errors.New("the copy differs from the backup"), err)
 	}
-	if err := settle(tmp.Name(), where); err != nil {
-		return nil, err
-	}
-	return sumsOf(s, where)
+	return nil
 }
 
 // statusCmd is "filigrane status".

@@ -20,7 +20,7 @@ type deliveriesAdoptCmd struct {
 
 // Help explains what it is for.
 func (deliveriesAdoptCmd) Help() string {
-	return `Reads the manifests of deliveries that were made before there was a registry, and keeps what they say: every file with its SHA-256, every refusal. Afterwards recalls find them, and --increment goes on from them. Their licences are made for the purpose they name, from today on, unless they are there: record those with terms of their own first, with 'filigrane licence add --from'.
+	return `Reads the manifests of deliveries that were made before there was a registry, and keeps what they say: every file with its SHA-256, every refusal. Afterwards recalls find them, and --increment goes on from them. Their licences are made for the purpose they name, from today on, unless they are there: record those with terms of their own first, with 'filigrane licence add --from'. A licence that has ended since, or was revoked, is no obstacle: what was delivered stays on record.
 
 Example: filigrane deliveries adopt /deliveries/acme-2026`
 }
@@ -122,7 +122,7 @@ func (r *records) adopt(s *session, place string) (line deliveryLine, err error)
 	if b.licence, err = c.licence(s, r, ref, time.Now()); err != nil {
 		return line, err
 	}
-	b.delivery.Licence = b.licence.ID
+	b.delivery.Licence, b.delivery.Adopted = b.licence.ID, true
 	if err := b.begin(s); err != nil {
 		return line, err
 	}

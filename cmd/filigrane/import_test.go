@@ -77,6 +77,27 @@ func TestConsents(t *testing.T) {
 	if diff := cmp.Diff([]string{"consent mountains/*", "consent *", "tdmrep "}, whole); diff != "" {
 		t.Errorf("of one work: %s", diff)
 	}
+	var paged []string // the same, one at a time
+	for args := []string{"reservations", "--work", "mountains/picos-trail.jpg", "--limit", "1"}; args != nil; {
+		type line struct {
+			reservationJS
+			nextJSON
+		}
+		got := parseAll[line](t, sh.must(0, args...).out)
+		paged = append(paged, got[0].Protocol+" "+got[0].Path)
+		switch last := got[len(got)-1]; {
+		case len(got) == 2 && last.Next != "" && len(paged) < 4:
+			args = append(args[:5], "--after", last.Next)
+		case len(got) == 1:
+			args = nil
+		default:
+			t.Fatalf("a page of one: %+v", got)
+		}
+	}
+	if diff := cmp.Diff(whole, paged); diff != "" {
+		t.Errorf("page by page: %s", diff)
+	}
+	sh.must(2, "reservations", "--work", "mountains/picos-trail.jpg", "--after", "x")
 }
 
 // TestViews: lists go on where they were cut, in any state; a work is shown with all that is known.

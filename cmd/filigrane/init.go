@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
@@ -21,9 +22,9 @@ type initCmd struct {
 
 // Help gives an example.
 func (initCmd) Help() string {
-	return `Draws a new master key, unless FILIGRANE_KEY or --key-command gives one: then the key stays where it is and only its fingerprint is written. Back up master.key: without it no mark is ever found again, and whoever has it can forge marks.
+	return `Draws a new master key, unless FILIGRANE_KEY or --key-command gives one: then the key stays where it is and only its fingerprint is written. A master.key that lies in the folder already is opened and used as it is, never written over: so a bank begins again from its backups, as 'filigrane backup --help' says. Back up master.key: without it no mark is ever found again, and whoever has it can forge marks.
 
-` + registryHelp + ` The same bank on another machine is the same tenant: give the same key, the same --bank and the same --registry.
+` + registryHelp + ` The same bank on another machine is the same tenant: put the same master.key into the folder or give the same FILIGRANE_KEY, and the same --bank, --registry and, if it has one that is not made of its name, --tenant.
 
 Example: filigrane init bank --bank "Example Bank"
 Example: filigrane init bank --bank "Example Bank" --registry postgres://filigrane@db.example.org/filigrane`
@@ -35,31 +36,18 @@ func (c *initCmd) Run(s *session) error {
 	if err := workspace.CheckBank(bank); err != nil {
 		return inputError{err}
 	}
-	key, source, err := s.outsideKey()
+	key, err := c.key(s)
 	if err != nil {
 		return err
 	}
-	var text []byte
-	sealed := false
-	if source == "" {
-		key, source = workspace.NewMasterKey(), fromFile
-		pass, err := c.passphrase(s)
-		if err != nil {
-			return err
-		}
-		if sealed = pass != nil; sealed {
-			text = workspace.SealKey(key, pass)
-		} else {
-			text = workspace.PlainKey(key)
-		}
-	} else if c.Seal {
-		return badInput("--seal is for a key in the workspace, but the key comes from %s", source)
-	}
-	ws, err := c.make(s, workspace.Config{Bank: bank, KeyFingerprint: key.Fingerprint(), Tenant: norm.NFC.String(c.Tenant)}, text)
+	ws, err := c.make(s, workspace.Config{Bank: bank, KeyFingerprint: key.key.Fingerprint(), Tenant: norm.NFC.String(c.Tenant)}, key.text)
 	if err != nil {
 		return err
 	}
-	if text != nil {
+	if key.found {
+		s.note("the master.key that was in %s is that of the workspace; it was not changed", ws.Dir())
+	}
+	if key.text != nil {
 		s.note("back up master.key in %s now: without it no mark is ever found again", ws.Dir())
 	}
 	return s.emit(struct {
@@ -70,7 +58,48 @@ func (c *initCmd) Run(s *session) error {
 		Fingerprint string `json:"key_fingerprint"`
 		Key         string `json:"key"`
 		Sealed      bool   `json:"sealed"`
-	}{ws.Dir(), ws.Bank(), ws.Tenant(), ws.Registry(), ws.KeyFingerprint(), source, sealed})
+	}{ws.Dir(), ws.Bank(), ws.Tenant(), ws.Registry(), ws.KeyFingerprint(), key.source, key.sealed})
+}
+
+// initKey is the master key of a workspace that is being made.
+type initKey struct {
+	masterKey
+	text          []byte // of the file to write, nil for none
+	found, sealed bool   // as master.key in the folder; under a passphrase
+}
+
+// key finds the master key: outside, else in the folder, else it draws one.
+func (c *initCmd) key(s *session) (k initKey, err error) {
+	if k.key, k.source, err = s.outsideKey(); err != nil {
+		return k, err
+	}
+	if outside := k.source; outside != "" {
+		if exists(filepath.Join(c.Dir, fromFile)) && !exists(filepath.Join(c.Dir, "filigrane.json")) {
+			return k, badInput("there are two master keys, that of %s and %s: leave out the one, or move the other away; nothing was made", outside, filepath.Join(c.Dir, fromFile))
+		}
+		if c.Seal {
+			return k, badInput("--seal is for a key in the workspace, but the key comes from %s", outside)
+		}
+		return k, nil
+	}
+	k.source = fromFile
+	if k.key, k.found, k.sealed, err = workspace.FoundKey(c.Dir, s.passphrase); err != nil || k.found {
+		if err == nil && c.Seal && !k.sealed {
+			err = badInput("--seal is for a new key, but %s is there already and stays as it is: leave --seal out", filepath.Join(c.Dir, fromFile))
+		}
+		return k, err
+	}
+	pass, err := c.passphrase(s)
+	if err != nil {
+		return k, err
+	}
+	k.key = workspace.NewMasterKey()
+	if k.sealed = pass != nil; k.sealed {
+		k.text = workspace.SealKey(k.key, pass)
+	} else {
+		k.text = workspace.PlainKey(k.key)
+	}
+	return k, nil
 }
 
 // make makes the workspace, and the bank a tenant of its registry.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,7 +143,8 @@ func (c *reservationsCmd) Run(s *session) error {
 	})
 }
 
-// reservationsOf gives those of a work, and the consents that hold for its path, as one page.
+// reservationsOf gives those of a work, and the consents that hold for its path, page by page. Where a page begins is told by how
+// many come before it: nothing is ever taken off the list, and what is added between two pages makes a line come twice at most.
 func (r *records) reservationsOf(s *session, text string) (func(registry.Page) (registry.List[registry.Reservation], error), error) {
 	ids, err := r.findWorks(s, text)
 	if err != nil {
@@ -167,7 +169,17 @@ func (r *records) reservationsOf(s *session, text string) (func(registry.Page) (
 			list = append(list, v)
 		}
 	}
-	return func(registry.Page) (registry.List[registry.Reservation], error) {
-		return registry.List[registry.Reservation]{Items: list}, nil
+	return func(p registry.Page) (l registry.List[registry.Reservation], err error) {
+		from := 0
+		if p.After != "" {
+			if from, err = strconv.Atoi(p.After); err != nil || from < 0 || from > len(list) {
+				return l, badInput("%.60q is not what a list of this work's reservations ended with", p.After)
+			}
+		}
+		to := min(from+p.Limit, len(list))
+		if l.Items = list[from:to]; to < len(list) {
+			l.Next = strconv.Itoa(to)
+		}
+		return l, nil
 	}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,12 +87,12 @@ func agree(is, want registry.Licence, given map[string]bool) error {
 	day := func(t time.Time) string { return t.Format(time.DateOnly) }
 	var differs []string
 	for _, f := range []struct{ name, is, want string }{
-		{"purpose", is.Purpose, want.Purpose}, {"catalogue", is.Catalogue.Name, want.Catalogue.Name}, {"recipient", is.Party, want.Party},
+		{"purpose", is.Purpose, want.Purpose}, {"catalogue", is.Catalogue.Name, want.Catalogue.Name}, {"recipient", is.Party, want.Party}, {"licensee", is.Licensee, want.Licensee},
 		{"stages", strings.Join(is.Stages, ", "), strings.Join(want.Stages, ", ")}, {"territory", strings.Join(is.Territory, ", "), strings.Join(want.Territory, ", ")},
 		{"first day", day(is.Start), day(want.Start)}, {"last day", day(is.End.AddDate(0, 0, -1)), day(want.End.AddDate(0, 0, -1))},
 	} {
 		if always := f.name == "purpose" || f.name == "catalogue"; (always || given[f.name]) && f.is != f.want {
-			differs = append(differs, fmt.Sprintf("its %s is %s, not %s", f.name, f.is, f.want))
+			differs = append(differs, fmt.Sprintf("its %s is %s, not %s", f.name, cmp.Or(f.is, "not named"), f.want))
 		}
 	}
 	if len(differs) == 0 && want.Catalogue.Version < is.Catalogue.Version {
@@ -155,8 +156,8 @@ type licenceAddCmd struct {
 	Licensee  string   `placeholder:"TENANT" help:"The tenant it is given to, if the registry has one: a provider sees what was licensed to it."`
 	Stage     []string `sep:"none" placeholder:"WORD" help:"A stage of training it allows, repeatable. Default: pre-training and fine-tuning."`
 	Territory string   `placeholder:"LIST" help:"Where it holds: ISO 3166 codes with commas between, or world. Default: world."`
-	From      string   `placeholder:"DATE" help:"First day, as 2026-12-31. Default: today."`
-	Until     string   `placeholder:"DATE" help:"Last day. Default: none."`
+	From      string   `placeholder:"DATE" help:"First day, as 2026-12-31, in UTC. Default: today in UTC."`
+	Until     string   `placeholder:"DATE" help:"Last day, in UTC. Default: none."`
 }
 
 // Help gives an example.
@@ -192,7 +193,7 @@ func (c *licenceAddCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	l.Licensee = c.Licensee
+	l.Licensee, given["licensee"] = c.Licensee, c.Licensee != ""
 	is, err := r.reg.Licence(s.ctx, r.scope, c.ID)
 	isNew := errors.Is(err, registry.ErrNotFound)
 	switch {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -125,29 +124,20 @@ func enrol(ctx context.Context, reg *registry.Registry, scope registry.Scope, ba
 
 // withoutPassword gives the address of a registry as it may be kept and shown.
 func withoutPassword(where string) (string, error) {
-	if !strings.Contains(where, "://") {
-		return where, nil
-	}
-	u, err := url.Parse(where)
+	shown, err := registry.WithoutPassword(where)
 	if err != nil {
-		return "", badInput("--registry: the address cannot be read") // the error would show it
+		return "", inputError{err}
 	}
-	if u.User != nil {
-		u.User = url.User(u.User.Username())
-	}
-	if q := u.Query(); q.Has("password") {
-		q.Del("password")
-		u.RawQuery = q.Encode()
-	}
-	return u.String(), nil
+	return shown, nil
 }
 
 // keptAddress gives the address of a registry as filigrane.json keeps it: without a password, a file by its absolute path.
 func (s *session) keptAddress(where string) (string, error) {
-	if strings.Contains(where, "://") {
-		return withoutPassword(where)
+	shown, err := withoutPassword(where)
+	if err != nil || strings.Contains(shown, "://") {
+		return shown, err
 	}
-	return filepath.Abs(where)
+	return filepath.Abs(shown)
 }
 
 // each calls f for every item of a list of the registry, page by page.

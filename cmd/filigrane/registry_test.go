@@ -135,6 +135,30 @@ func TestAdopted(t *testing.T) {
 	}
 }
 
+// TestAdoptedUnderAnEndedLicence: what was delivered before the registry is kept also where the licence has ended, or was revoked,
+// since; under neither is anything delivered any more.
+func TestAdoptedUnderAnEndedLicence(t *testing.T) {
+	for what, terms := range map[string][]string{"ended": {"--from", "2020-01-01", "--until", "2020-12-31"}, "revoked": {"--from", "2020-01-01"}} {
+		sh := oldWorkspace(t)
+		at := filepath.Dir(sh.env["FILIGRANE_WORKSPACE"])
+		sh.must(0, append([]string{"licence", "add", "acme", "-c", "spring@1"}, terms...)...)
+		if what == "revoked" {
+			sh.must(0, "licence", "revoke", "acme", "--why", "notice")
+		}
+		got := one[deliveryLine](t, sh.must(0, "deliveries", "adopt").out)
+		if got.Place != filepath.Join(at, "delivery") || got.State != "delivered" || got.Licence != "acme" {
+			t.Errorf("%s: %+v", what, got)
+		}
+		shown := one[deliveryShown](t, sh.must(0, "deliveries", "show", got.ID).out)
+		if shown.Items["delivered"].Works != 4 || shown.Steps[0].Why != "adopted" {
+			t.Errorf("%s: %+v", what, shown)
+		}
+		if o := sh.deliver(2, filepath.Join(at, "more"), "-c", "spring@1", "--licence", "acme"); !strings.Contains(o.err, "nothing more is delivered under it") {
+			t.Error(o.err)
+		}
+	}
+}
+
 // TestTakenOverAgain: cut off after any step, taking over begins again and ends in the same.
 func TestTakenOverAgain(t *testing.T) {
 	t.Run("into PostgreSQL", func(t *testing.T) {
@@ -498,6 +522,42 @@ func TestBackup(t *testing.T) {
 			t.Error("the registry was changed")
 		}
 	})
+	t.Run("on what another database left", func(t *testing.T) {
+		sh.t = t
+		for _, name := range []string{"a.tar.zst", "a.tar", "a.db"} {
+			for _, left := range []string{"", "-wal", "-shm", "-journal"} {
+				to := filepath.Join(t.TempDir(), "registry.db")
+				put(t, to+left, []byte("left over"))
+				if left == "" && name != "a.db" {
+					continue // a dump goes into a database that is there and empty
+				}
+				if o := sh.must(2, "restore", filepath.Join(dir, name), "--registry", to); !strings.Contains(o.err, to+left+" is there already") {
+					t.Error(o.err)
+				}
+				if string(read(t, to+left)) != "left over" || len(list(t, filepath.Dir(to))) != 1 {
+					t.Errorf("%s beside %s: %v", name, left, list(t, filepath.Dir(to)))
+				}
+			}
+		}
+	})
+	t.Run("again after a damaged one", func(t *testing.T) {
+		sh.t = t
+		to, bad := filepath.Join(t.TempDir(), "registry.db"), t.TempDir()
+		for _, name := range []string{"a.tar.zst", "a.tar", "a.db"} {
+			whole := read(t, filepath.Join(dir, name))
+			put(t, filepath.Join(bad, name), whole[:len(whole)/2])
+			sh.must(2, "restore", filepath.Join(bad, name), "--registry", to)
+			if left := list(t, filepath.Dir(to)); len(left) > 0 {
+				t.Errorf("%s left %v", name, left)
+			}
+		}
+		if got := one[backupJSON](t, sh.must(0, "restore", filepath.Join(dir, "a.db"), "--registry", to).out); !maps.Equal(got.Tables, was) {
+			t.Errorf("%+v", got)
+		}
+		if left := list(t, filepath.Dir(to)); !slices.Equal(left, []string{"registry.db"}) {
+			t.Errorf("beside it: %v", left)
+		}
+	})
 	cut := read(t, filepath.Join(dir, "a.tar.zst"))
 	put(t, filepath.Join(dir, "cut.tar.zst"), cut[:len(cut)/2])
 	sh.must(2, "restore", filepath.Join(dir, "cut.tar.zst"), "--registry", filepath.Join(dir, "cut.db"))
@@ -514,6 +574,138 @@ func TestBackup(t *testing.T) {
 			t.Error(o.out)
 		}
 	})
+}
+
+// list gives the names in a folder.
+func list(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// TestBeginAgain: with master.key, sealed as it is, and a backup a bank works on on another machine, under the id it had; a second
+// machine needs the key and the database. The key is never written over.
+func TestBeginAgain(t *testing.T) {
+	sh, masters := newShell(t), copyPhotos(t, few...)
+	sh.env["FILIGRANE_PASSPHRASE"] = "open it"
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank", "--tenant", "tb")
+	sh.must(0, "import", masters)
+	sh.must(0, "concepts", "--by", "folder", "--catalogue", "spring")
+	dir := t.TempDir()
+	marked, backup := filepath.Join(dir, "marked.jpg"), filepath.Join(dir, "a.tar.zst")
+	sh.must(0, "embed", "sky/kite.jpg", "-o", marked)
+	sh.must(0, "backup", "-o", backup)
+	key := read(t, filepath.Join(sh.env["FILIGRANE_WORKSPACE"], "master.key"))
+	machine := func(t *testing.T) (other *shell, ws string) {
+		other = newShell(t)
+		ws = other.env["FILIGRANE_WORKSPACE"]
+		put(t, filepath.Join(ws, "master.key"), key)
+		if err := os.Chmod(filepath.Join(ws, "master.key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return other, ws
+	}
+	begin := func(t *testing.T, registry string, restore bool) {
+		other, ws := machine(t)
+		args := []string{"init", ws, "--bank", "Test Bank", "--tenant", "tb"}
+		if registry == "" {
+			registry = filepath.Join(ws, "registry.db")
+		} else {
+			args = append(args, "--registry", registry)
+		}
+		if restore {
+			other.must(0, "restore", backup, "--registry", registry)
+		}
+		if o := other.must(2, args...); !strings.Contains(o.err, "sealed") { // nobody to ask
+			t.Error(o.err)
+		}
+		other.env["FILIGRANE_PASSPHRASE"] = "a guess"
+		if o := other.must(2, args...); !strings.Contains(o.err, "wrong passphrase") {
+			t.Error(o.err)
+		}
+		other.env["FILIGRANE_PASSPHRASE"] = "open it"
+		other.env["FILIGRANE_KEY"] = strings.Repeat("5a", 32)
+		if o := other.must(2, args...); !strings.Contains(o.err, "two master keys") {
+			t.Error(o.err)
+		}
+		delete(other.env, "FILIGRANE_KEY")
+		if exists(filepath.Join(ws, "filigrane.json")) {
+			t.Error("a workspace was made without the key")
+		}
+		if o := other.must(0, args...); !strings.Contains(o.out, `"sealed":true`) || strings.Contains(o.err, "back up master.key") {
+			t.Error(o.out, o.err)
+		}
+		if !bytes.Equal(read(t, filepath.Join(ws, "master.key")), key) {
+			t.Error("the key was written over")
+		}
+		if d := one[detection](t, other.must(0, "detect", marked).out); d.Work == nil || d.Work.Path != "sky/kite.jpg" {
+			t.Errorf("%+v", d)
+		}
+		other.must(2, args...) // there is a workspace now
+	}
+	t.Run("a file", func(t *testing.T) { begin(t, "", true) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		address := pgtest.New(t)
+		begin(t, address, true)
+		begin(t, address, false)
+	})
+	t.Run("a bank of another key", func(t *testing.T) {
+		other, ws := machine(t)
+		other.env["FILIGRANE_PASSPHRASE"] = "open it"
+		another := newShell(t)
+		another.must(0, "init", another.env["FILIGRANE_WORKSPACE"], "--bank", "Test Bank", "--tenant", "tb")
+		file := filepath.Join(another.env["FILIGRANE_WORKSPACE"], "registry.db")
+		if o := other.must(2, "init", ws, "--bank", "Test Bank", "--tenant", "tb", "--registry", file); !strings.Contains(o.err, "has the master key") {
+			t.Error(o.err)
+		}
+		if !bytes.Equal(read(t, filepath.Join(ws, "master.key")), key) || exists(filepath.Join(ws, "filigrane.json")) {
+			t.Error("a refused key was removed, or its workspace made")
+		}
+	})
+	t.Run("a plain key", func(t *testing.T) {
+		other := newShell(t)
+		ws := other.env["FILIGRANE_WORKSPACE"]
+		put(t, filepath.Join(ws, "master.key"), []byte("filigrane-key-1:"+strings.Repeat("5a", 32)+"\n"))
+		if o := other.must(2, "init", ws, "--bank", "B"); !strings.Contains(o.err, "chmod 600") {
+			t.Error(o.err)
+		}
+		if err := os.Chmod(filepath.Join(ws, "master.key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		other.must(2, "init", ws, "--bank", "B", "--seal")
+		if o := other.must(0, "init", ws, "--bank", "B"); !strings.Contains(o.out, `"sealed":false`) {
+			t.Error(o.out)
+		}
+	})
+}
+
+// TestNoPasswordShown: whatever is wrong with the address of a registry, no password of it is printed or kept.
+func TestNoPasswordShown(t *testing.T) {
+	sh, _ := bank(t)
+	ws, dir := sh.env["FILIGRANE_WORKSPACE"], t.TempDir()
+	t.Chdir(dir)
+	backup := filepath.Join(t.TempDir(), "a.tar")
+	sh.must(0, "backup", "-o", backup)
+	for _, where := range []string{"postgre://u:sEcReT@h/d", "host=h user=u password=sEcReT", "password='sEcReT' dbname=d", "postgres:u:sEcReT@h/d",
+		"postgres://u:sEcReT@127.0.0.1:1/d?connect_timeout=1", "postgres://u@127.0.0.1:1/d?connect_timeout=1&sslpassword=sEcReT", "postgres://u:sE/cReT@h/d"} {
+		for _, args := range [][]string{{"status"}, {"restore", backup, "--use"}, {"init", filepath.Join(dir, "new"), "--bank", "B"}, {"backup", "-o", filepath.Join(dir, "b.tar")}, {"tenants", "list"}} {
+			sh.must(2, append(args, "--registry", where)...)
+		}
+	}
+	if strings.Contains(sh.printed.String(), "ReT") || strings.Contains(string(read(t, filepath.Join(ws, "filigrane.json"))), "ReT") {
+		t.Error("a password was printed or kept")
+	}
+	for _, name := range list(t, dir) {
+		if name != "new" {
+			t.Errorf("%q was made of an address", name)
+		}
+	}
 }
 
 // TestMastersInABucket: works whose masters lie in a bucket are described, marked and delivered from there, to the bytes that a
@@ -592,6 +784,14 @@ func TestTenants(t *testing.T) {
 	}
 	sh.must(0, "licence", "add", "l", "-c", "spring", "--licensee", "acme")
 	sh.must(2, "licence", "add", "m", "-c", "spring", "--licensee", "nobody")
+	sh.must(0, "licence", "add", "l", "-c", "spring", "--licensee", "acme")
+	sh.must(0, "licence", "add", "l", "-c", "spring")
+	sh.must(0, "licence", "add", "free", "-c", "spring")
+	for _, other := range [][2]string{{"l", "test-bank"}, {"l", "nobody"}, {"free", "acme"}} { // who it is given to cannot be changed by saying it again
+		if o := sh.must(2, "licence", "add", other[0], "-c", "spring", "--licensee", other[1]); !strings.Contains(o.err, "its licensee is") || !strings.Contains(o.err, "not "+other[1]) {
+			t.Error(o.err)
+		}
+	}
 	out := filepath.Join(t.TempDir(), "out")
 	sh.deliver(0, out, "--licence", "l")
 	r := openRecords(t, sh)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -71,7 +72,7 @@ func (r *Registry) Dump(ctx context.Context, s Scope, w io.Writer, now time.Time
 		if err := put(headName, mustJSON(dumpHead{dumpFormat, schemaVersion, now.UTC()})); err != nil {
 			return err
 		}
-		sums, err = t.sums(ctx, func(tab *table, chunk int, lines []byte) error {
+		sums, err = t.sums(ctx, allTables, func(tab *table, chunk int, lines []byte) error {
 			return put(fmt.Sprintf("%s/%06d.jsonl", tab.name, chunk), lines)
 		})
 		if err != nil {
@@ -99,7 +100,7 @@ func (r *Registry) Sums(ctx context.Context, s Scope) (sums map[string]Sum, err 
 		return nil, err
 	}
 	err = r.snapshot(ctx, func(t *tx) error {
-		sums, err = t.sums(ctx, func(*table, int, []byte) error { return nil })
+		sums, err = t.sums(ctx, allTables, func(*table, int, []byte) error { return nil })
 		return err
 	})
 	return sums, err
@@ -118,10 +119,10 @@ func (r *Registry) snapshot(ctx context.Context, f func(t *tx) error) error {
 	return f(&tx{r: r, sq: sq, prepared: map[string]*sql.Stmt{}})
 }
 
-// sums reads all tables and passes their lines on in chunks.
-func (t *tx) sums(ctx context.Context, write func(tab *table, chunk int, lines []byte) error) (map[string]Sum, error) {
+// sums reads tables and passes their lines on in chunks.
+func (t *tx) sums(ctx context.Context, tables []*table, write func(tab *table, chunk int, lines []byte) error) (map[string]Sum, error) {
 	sums := map[string]Sum{}
-	for _, tab := range allTables {
+	for _, tab := range tables {
 		h, n, chunks := sha256.New(), int64(0), 0
 		var lines bytes.Buffer
 		flush := func() error {
@@ -160,30 +161,55 @@ func (t *tx) sums(ctx context.Context, write func(tab *table, chunk int, lines [
 	return sums, nil
 }
 
+// oldestDump is the schema of the first program that wrote dumps.
+const oldestDump = 3
+
 // Restore reads a dump into a database, which it makes or which must be empty, and compares what is then in it with the
-// dump's sums before it commits: it is there in full or not at all.
+// dump's sums before it commits: it is there in full or not at all. The dump of an older program goes into the schema it was
+// written with, which is brought up to date after; so the database must have no newer one yet, which a new one has not. The
+// sums it gives are those of what is there at the end. Nothing is done to the database before the head of the dump is read.
 func Restore(ctx context.Context, where string, dump io.Reader) (sums map[string]Sum, err error) {
-	r, err := Open(ctx, where)
+	in := tar.NewReader(dump)
+	head, err := readHead(in)
+	if err != nil {
+		return nil, fmt.Errorf("registry: restore: %w", err)
+	}
+	r, err := connect(ctx, where)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	t, err := r.begin(ctx, true) // once: the dump cannot be read again
-	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
+	if err := r.migrate(ctx, head.Schema); err != nil {
+		return nil, err
 	}
-	defer t.rollback() // nothing, after commit
-	if sums, err = t.restore(ctx, dump); err != nil {
+	if sums, err = r.restore(ctx, head.Schema, in); err != nil {
 		return nil, fmt.Errorf("registry: restore: %w", err)
 	}
-	if err := t.commit(ctx); err != nil {
-		return nil, fmt.Errorf("registry: restore: %w", err)
+	if head.Schema == schemaVersion {
+		return sums, nil
 	}
-	return sums, nil
+	if err := r.migrate(ctx, schemaVersion); err != nil {
+		return nil, fmt.Errorf("registry: restore: all rows are there, with schema %d: %w", head.Schema, err)
+	}
+	err = r.snapshot(ctx, func(t *tx) error {
+		sums, err = t.sums(ctx, allTables, func(*table, int, []byte) error { return nil })
+		return err
+	})
+	return sums, err
 }
 
-func (t *tx) restore(ctx context.Context, dump io.Reader) (map[string]Sum, error) {
-	for _, tab := range allTables {
+// restore loads what follows the head of a dump, in one transaction.
+func (r *Registry) restore(ctx context.Context, schema int, in *tar.Reader) (map[string]Sum, error) {
+	t, err := r.begin(ctx, true) // once: the dump cannot be read again
+	if err != nil {
+		return nil, err
+	}
+	defer t.rollback() // nothing, after commit
+	tables, err := t.tablesOf(ctx, schema)
+	if err != nil {
+		return nil, err
+	}
+	for _, tab := range tables {
 		full, err := one(ctx, t, "SELECT 1 FROM "+tab.name+" LIMIT 1", nil, new(int64))
 		if err != nil {
 			return nil, err
@@ -192,30 +218,64 @@ func (t *tx) restore(ctx context.Context, dump io.Reader) (map[string]Sum, error
 			return nil, fmt.Errorf("%w: table %s has rows; restore into an empty database", ErrConflict, tab.name)
 		}
 	}
-	want, err := t.load(ctx, dump)
+	want, err := t.load(ctx, tables, in)
 	if err != nil {
 		return nil, err
 	}
-	got, err := t.sums(ctx, func(*table, int, []byte) error { return nil })
+	got, err := t.sums(ctx, tables, func(*table, int, []byte) error { return nil })
 	if err != nil {
 		return nil, err
 	}
-	for _, tab := range allTables {
+	for _, tab := range tables {
 		if got[tab.name] != want[tab.name] {
 			return nil, fmt.Errorf("table %s: %d rows with hash %.16s... where the dump has %d with %.16s...; the dump is damaged, use another", tab.name,
 				got[tab.name].Rows, got[tab.name].SHA256, want[tab.name].Rows, want[tab.name].SHA256)
 		}
 	}
-	return got, t.advance(ctx)
+	if err := t.advance(ctx, tables); err != nil {
+		return nil, err
+	}
+	return got, t.commit(ctx)
+}
+
+// tablesOf describes the tables of a version of the schema, which the database must have: of those of today, in their order,
+// what is there of it. Columns are only ever added.
+func (t *tx) tablesOf(ctx context.Context, schema int) (tables []*table, err error) {
+	var is int
+	if _, err := one(ctx, t, "SELECT coalesce(max(version_id), 0) FROM "+versionTable, nil, &is); err != nil {
+		return nil, err
+	}
+	if is != schema {
+		return nil, fmt.Errorf("%w: the database has schema %d already, and the dump is of schema %d: restore it into a new database, or a file that is not there", ErrConflict, is, schema)
+	}
+	query := "SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
+	if t.pg != nil {
+		query = "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = current_schema()"
+	}
+	there := map[[2]string]bool{}
+	err = each(ctx, t, query, nil, func(r rows) error {
+		var at [2]string
+		err := r.Scan(&at[0], &at[1])
+		there[at] = true
+		return err
+	})
+	for _, tab := range allTables {
+		old := *tab
+		old.cols = slices.DeleteFunc(slices.Clone(tab.cols), func(c column) bool { return !there[[2]string{tab.name, c.name}] })
+		if len(old.cols) > 0 {
+			tables = append(tables, &old)
+		}
+	}
+	return tables, err
 }
 
 // advance makes numbers go on after those that were restored.
-func (t *tx) advance(ctx context.Context) error {
+func (t *tx) advance(ctx context.Context, tables []*table) error {
 	if t.pg == nil {
 		return nil
 	}
 	var parts []string
-	for _, tab := range allTables {
+	for _, tab := range tables {
 		if tab.cols[0].name == "n" {
 			parts = append(parts, "SELECT max(n) AS n FROM "+tab.name)
 		}
@@ -224,10 +284,28 @@ func (t *tx) advance(ctx context.Context) error {
 	return err
 }
 
-// load inserts the rows of a dump and gives the sums it claims.
-func (t *tx) load(ctx context.Context, dump io.Reader) (sums map[string]Sum, err error) {
-	in := tar.NewReader(dump)
-	for first := true; ; first = false {
+// readHead reads the head of a dump.
+func readHead(in *tar.Reader) (head dumpHead, err error) {
+	file, err := in.Next()
+	if err != nil {
+		return head, fmt.Errorf("the dump is cut off or no tar file: %w", err)
+	}
+	if file.Name != headName {
+		return head, fmt.Errorf("%q: not where it belongs in a dump", file.Name)
+	}
+	if err := json.NewDecoder(in).Decode(&head); err != nil {
+		return head, fmt.Errorf("%s: %w", headName, err)
+	}
+	if head.Format != dumpFormat || head.Schema < oldestDump || head.Schema > schemaVersion {
+		return head, fmt.Errorf("%s: format %q with schema %d, this program reads %q with %d to %d; restore it with the program that made it, or a newer one",
+			headName, head.Format, head.Schema, dumpFormat, oldestDump, schemaVersion)
+	}
+	return head, nil
+}
+
+// load inserts the rows of a dump, after its head, and gives the sums it claims.
+func (t *tx) load(ctx context.Context, tables []*table, in *tar.Reader) (sums map[string]Sum, err error) {
+	for {
 		file, err := in.Next()
 		if errors.Is(err, io.EOF) && sums != nil {
 			return sums, nil
@@ -237,14 +315,12 @@ func (t *tx) load(ctx context.Context, dump io.Reader) (sums map[string]Sum, err
 		}
 		dir, base := path.Split(file.Name)
 		switch {
-		case first != (file.Name == headName) || sums != nil:
+		case file.Name == headName || sums != nil:
 			return nil, fmt.Errorf("%q: not where it belongs in a dump", file.Name)
-		case first:
-			err = checkHead(in)
 		case file.Name == sumsName:
 			err = json.NewDecoder(in).Decode(&sums)
 		default:
-			err = t.loadLines(ctx, strings.TrimSuffix(dir, "/"), in)
+			err = t.loadLines(ctx, tables, strings.TrimSuffix(dir, "/"), in)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s%s: %w", dir, base, err)
@@ -252,24 +328,12 @@ func (t *tx) load(ctx context.Context, dump io.Reader) (sums map[string]Sum, err
 	}
 }
 
-func checkHead(in io.Reader) error {
-	var head dumpHead
-	if err := json.NewDecoder(in).Decode(&head); err != nil {
-		return err
-	}
-	if head.Format != dumpFormat || head.Schema != schemaVersion {
-		return fmt.Errorf("format %q with schema %d, this program reads %q with %d; restore it with the program that made it, then open the database with this one",
-			head.Format, head.Schema, dumpFormat, schemaVersion)
-	}
-	return nil
-}
-
 // rowsPerLoad is how many rows are inserted at once.
 const rowsPerLoad = 2048
 
-func (t *tx) loadLines(ctx context.Context, name string, in io.Reader) error {
+func (t *tx) loadLines(ctx context.Context, tables []*table, name string, in io.Reader) error {
 	var tab *table
-	for _, known := range allTables {
+	for _, known := range tables {
 		if known.name == name {
 			tab = known
 		}

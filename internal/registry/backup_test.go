@@ -3,6 +3,7 @@ package registry
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"io"
@@ -111,7 +112,7 @@ func TestDamagedDumps(t *testing.T) {
 	for what, damaged := range map[string][]byte{
 		"nothing": nil, "half": dump.Bytes()[:dump.Len()/2], "no sums": drop("sums.json"), "no head": drop("head.json"), "a table is gone": drop("works/"),
 		"a title":  replace("works/", "Lac de w2", "Lac de w3"),
-		"a number": replace("items/", "42.25", "42.5"), "another format": replace("head.json", "v1", "v2"),
+		"a number": replace("items/", "42.25", "42.5"), "another format": replace("head.json", "v1", "v2"), "too old a schema": replace("head.json", fmt.Sprintf(`"schema":%d`, schemaVersion), `"schema":2`), "an older schema than it has": replace("head.json", fmt.Sprintf(`"schema":%d`, schemaVersion), `"schema":3`),
 		"a newer schema": replace("head.json", fmt.Sprintf(`"schema":%d`, schemaVersion), fmt.Sprintf(`"schema":%d`, schemaVersion+1)),
 		"a line":         replace("works/", "\n", "\n[1]\n"), "a table of its own": rewrite(func(name string, data []byte) []byte {
 			if name == "sums.json" {
@@ -132,6 +133,85 @@ func TestDamagedDumps(t *testing.T) {
 			}
 		}
 		b.Close()
+	}
+}
+
+// oldDump is a dump as the first program wrote them, with schema 3: no column of later versions, no table of them.
+func oldDump(t *testing.T) []byte {
+	t.Helper()
+	lines := map[string]string{
+		"tenants":            `[7,1764000000000000,"bank-a","bank","Bank A"]` + "\n",
+		"works":              `[9,7,1,2,300,40,30,0,"` + strings.Repeat("A", 43) + `=","AAAA","w1","p/w1.jpg","jpeg","","Lac","","[]","","[]","~7 lac"]` + "\n",
+		"catalogues":         `[11,7,"spring"]` + "\n",
+		"catalogue_versions": `[11,1,5,0,0,0,"AAAA"]` + "\n" + `[11,2,6,0,0,0,"AAAB"]` + "\n",
+		"licences":           `[13,7,0,2,1,2000000000000000,0,3,"l1","Acme","training","[\"rag\"]","[\"world\"]","spring",""]` + "\n",
+		"deliveries":         `[15,7,13,0,4,5,"d1","delivered","","{}",""]` + "\n",
+		"delivery_steps":     `[15,1,4,"planned",""]` + "\n",
+		"reservations":       `[17,7,6,"AAAA","AAAA","eA==","w1","p/w1.jpg","iptc-plus","http://x"]` + "\n",
+	}
+	tables := []string{"tenants", "works", "parties", "party_ids", "shares", "concepts", "memberships", "catalogues", "catalogue_versions", "catalogue_works",
+		"catalogue_concepts", "catalogue_members", "codebook", "licences", "deliveries", "delivery_steps", "items", "refusals", "reservations", "todos", "removals"}
+	var dump bytes.Buffer
+	out := tar.NewWriter(&dump)
+	entry := func(name, text string) {
+		must(t, out.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(text))}))
+		get[int](t)(io.WriteString(out, text))
+	}
+	entry("head.json", `{"format":"filigrane registry dump v1","schema":3,"made":"2026-11-23T12:00:00Z"}`)
+	sums := map[string]Sum{}
+	for _, name := range tables {
+		if lines[name] != "" {
+			entry(name+"/000000.jsonl", lines[name])
+		}
+		sums[name] = Sum{int64(strings.Count(lines[name], "\n")), fmt.Sprintf("%x", sha256.Sum256([]byte(lines[name])))}
+	}
+	entry("sums.json", string(mustJSON(sums)))
+	must(t, out.Close())
+	return dump.Bytes()
+}
+
+// TestOldDumps: the dump of an older program goes into a new database of either kind and is brought up to date there, filled in
+// as a database of then would have been; not into one that is up to date already.
+func TestOldDumps(t *testing.T) {
+	dump := oldDump(t)
+	for _, d := range drivers {
+		t.Run(d.name, func(t *testing.T) {
+			place := d.place(t)
+			sums := get[map[string]Sum](t)(Restore(ctx, place, bytes.NewReader(dump)))
+			r, err := Open(ctx, place)
+			must(t, err)
+			defer r.Close()
+			if is := get[map[string]Sum](t)(r.Sums(ctx, ops)); !cmp.Equal(is, sums) || sums["deliveries"].Rows != 1 {
+				t.Error(cmp.Diff(is, sums))
+			}
+			if d := get[Delivery](t)(r.Delivery(ctx, ours, "d1")); d.Catalogue != (Ref{"spring", 2}) || d.State != Delivered {
+				t.Errorf("%+v", d)
+			}
+			if v := get[List[Reservation]](t)(r.Reservations(ctx, ours, Page{})).Items; len(v) != 1 || v[0].Effect != "" || string(v[0].Raw) != "x" {
+				t.Errorf("%+v", v)
+			}
+			if got := ids(get[List[Work]](t)(r.SearchWorks(ctx, ours, "lac", Page{})).Items); !slices.Equal(got, []string{"w1"}) {
+				t.Error(got)
+			}
+			put(t, r, ours, "later") // numbers go on after the old ones
+			_, err = Restore(ctx, place, bytes.NewReader(dump))
+			wants(t, err, ErrConflict)
+
+			place = d.place(t)
+			fresh, err := Open(ctx, place)
+			must(t, err)
+			must(t, fresh.Close())
+			_, err = Restore(ctx, place, bytes.NewReader(dump))
+			wants(t, err, ErrConflict)
+			if !strings.Contains(err.Error(), "new database") {
+				t.Error(err)
+			}
+			place = d.place(t)
+			if _, err := Restore(ctx, place, bytes.NewReader(bytes.Replace(dump, []byte("Bank A"), []byte("Bank B"), 1))); err == nil {
+				t.Error("a damaged dump was restored")
+			}
+			get[map[string]Sum](t)(Restore(ctx, place, bytes.NewReader(dump))) // and is not in the way of a good one
+		})
 	}
 }
 
@@ -207,6 +287,40 @@ func TestTablesAreThoseOfTheSchema(t *testing.T) {
 			t.Error(cmp.Diff(want, got))
 		}
 	})
+}
+
+// TestAddresses: what may be shown of an address has no password, and the error for one that cannot be read shows nothing of it.
+func TestAddresses(t *testing.T) {
+	for where, want := range map[string]string{
+		"a/b.db": "a/b.db", "/data/host=x/b.db": "/data/host=x/b.db", "postgres://u@h/d": "postgres://u@h/d",
+		"postgres://u:sEcReT@h/d?sslmode=require":                   "postgres://u@h/d?sslmode=require",
+		"postgresql:///d?password=sEcReT&host=/run&user=u":          "postgresql:///d?host=%2Frun&user=u",
+		"postgres://u@h/d?sslpassword=sEcReT&sslcert=a&sslkey=b":    "postgres://u@h/d?sslcert=a&sslkey=b",
+		"postgres://u@h/d?pass%77ord=sEcReT&password=sEcReT&host=g": "postgres://u@h/d?host=g",
+	} {
+		if got, err := WithoutPassword(where); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", where, got, err, want)
+		}
+	}
+	for _, where := range []string{"postgre://u:sEcReT@h/d", "mysql://u:sEcReT@h/d", "Postgres://u:sEcReT@h/d", "postgres:/u:sEcReT@h/d", "postgresql:u:sEcReT@h",
+		"host=h user=u password=sEcReT dbname=d", "dbname=d password='sEcReT'", "password = sEcReT", "user=u  sslpassword=sEcReT",
+		"postgres://u:sEc/ReT@h/d", "postgres://u:1#sEcReT@h/d", "postgres://u:1?sEcReT@h/d", "postgres://u:sEcReT%zz@h/d", "postgres://h/d?password=sEcReT%zz", "postgres://h/d?a=1;password=sEcReT"} {
+		_, shown := WithoutPassword(where)
+		r, err := Open(ctx, where)
+		if err == nil {
+			r.Close()
+		}
+		for _, err := range []error{shown, err} {
+			if err == nil || strings.Contains(err.Error(), "sEc") || strings.Contains(err.Error(), "ReT") || !strings.Contains(err.Error(), "not shown") {
+				t.Errorf("%s: %v", where, err)
+			}
+		}
+	}
+	for _, where := range []string{"postgres://u:sEcReT@h/d?sslmode=none", "postgres://h/d?password=sEcReT&pool_max_conns=x", "postgres://u:sEcReT@localhost:1/d?connect_timeout=1&sslpassword=sEcReT"} {
+		if _, err := Open(ctx, where); err == nil || strings.Contains(err.Error(), "sEcReT") {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
 }
 
 func TestOpen(t *testing.T) {

@@ -42,6 +42,9 @@ type Delivery struct {
 	Catalogue Ref
 	// Spec says how it is made: a JSON document of package delivery's, kept as it is given; never changes.
 	Spec json.RawMessage
+	// Adopted says, to AddDelivery, that it was made before the registry knew of it: then nobody asks whether the licence has
+	// ended by now. It is kept as the reason of the first step, and not filled in on reading.
+	Adopted bool
 	// State, Why, Result, Added and Changed are set by AddDelivery and MoveDelivery. Result is a JSON document of
 	// what came out, such as the manifest's hash, or nil.
 	State          DeliveryState
@@ -96,8 +99,11 @@ func scanDelivery(r rows) (d numberedDelivery, err error) {
 	return d, err
 }
 
-// AddDelivery plans a delivery under a licence of the tenant that has not ended (it may be ready before the first day), of a
-// version of the catalogue that the licence covers. The same again changes nothing,
+// adopted is the reason of the first step of a delivery that was made before the registry knew of it.
+const adopted = "adopted"
+
+// AddDelivery plans a delivery under a licence of the tenant that has not ended (it may be ready before the first day, and one
+// that is adopted was made before), of a version of the catalogue that the licence covers. The same again changes nothing,
 // whatever has become of it meanwhile; another under the id of one is ErrConflict.
 func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now time.Time) (c Changes, err error) {
 	if err := checkID("delivery", d.ID); err != nil {
@@ -131,10 +137,13 @@ func (r *Registry) AddDelivery(ctx context.Context, s Scope, d Delivery, now tim
 		if c.Added == 0 {
 			return nil
 		}
-		if !now.Before(l.End) || !l.Revoked.IsZero() && !now.Before(l.Revoked) {
+		why := ""
+		if d.Adopted {
+			why = adopted
+		} else if !now.Before(l.End) || !l.Revoked.IsZero() && !now.Before(l.Revoked) {
 			return fmt.Errorf("%w: licence %s ended on %v (revoked: %v); nothing more is delivered under it", ErrState, l.ID, l.End, !l.Revoked.IsZero())
 		}
-		return t.insert(ctx, stepsTable, [][]any{{row[0], int64(1), micros(now), string(Planned), ""}})
+		return t.insert(ctx, stepsTable, [][]any{{row[0], int64(1), micros(now), string(Planned), why}})
 	})
 	if err != nil {
 		c = Changes{}

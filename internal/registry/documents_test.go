@@ -157,6 +157,14 @@ func TestVersionOfDelivery(t *testing.T) {
 		must(t, errOf(r.PutLicence(ctx, ours, early, noon)))
 		must(t, errOf(r.AddDelivery(ctx, ours, Delivery{ID: "e", Licence: "l2", Spec: json.RawMessage(`{}`)}, noon)))
 		wants(t, errOf(r.AddDelivery(ctx, ours, Delivery{ID: "f", Licence: "l2", Spec: json.RawMessage(`{}`)}, noon.Add(48*time.Hour))), ErrState)
+		// One that was made before the registry knew of it is taken over whatever became of its licence, and says so.
+		must(t, errOf(r.RevokeLicence(ctx, ours, "l2", "x", noon)))
+		must(t, errOf(r.AddDelivery(ctx, ours, Delivery{ID: "f", Licence: "l2", Spec: json.RawMessage(`{}`), Adopted: true}, noon.Add(48*time.Hour))))
+		for id, want := range map[string]string{"e": "", "f": "adopted"} {
+			if steps := get[List[DeliveryStep]](t)(r.DeliverySteps(ctx, ours, id, Page{})).Items; len(steps) != 1 || steps[0].Why != want {
+				t.Errorf("delivery %s: %+v", id, steps)
+			}
+		}
 	})
 }
 

@@ -76,9 +76,9 @@ func (n numbered) Glob(pattern string) ([]string, error) {
 	return fs.Glob(n.FS, "[0-9]*.sql")
 }
 
-// migrate brings the schema up to date. Several processes may do so at once: on PostgreSQL they take turns, on SQLite
+// migrate brings the schema up to a version, if it is not there yet. Several processes may do so at once: on PostgreSQL they take turns, on SQLite
 // the one that finds the work done by another looks again.
-func (r *Registry) migrate(ctx context.Context) error {
+func (r *Registry) migrate(ctx context.Context, version int) error {
 	db, dialect, options := r.writer, goose.DialectSQLite3, []goose.ProviderOption{goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true)}
 	if r.pool != nil {
 		db, dialect = stdlib.OpenDBFromPool(r.pool), goose.DialectPostgres
@@ -94,14 +94,14 @@ func (r *Registry) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	_, upErr := provider.Up(ctx)
+	_, upErr := provider.UpTo(ctx, int64(version))
 	is, ours, err := provider.GetVersions(ctx)
 	switch {
 	case upErr == nil && err == nil && is <= ours:
 		return nil
 	case err == nil && is > ours:
 		return fmt.Errorf("%w: its schema has version %d, this program knows %d; use the newer program, or restore a backup made before it ran", ErrNewer, is, ours)
-	case err == nil && is == ours:
+	case err == nil && is >= int64(version):
 		return nil // another process was faster
 	}
 	if err := errors.Join(upErr, err); corrupt(err) {

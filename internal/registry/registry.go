@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -33,11 +34,28 @@ type Registry struct {
 
 // Open opens a database and brings its schema up to date. where is "postgres://USER@HOST/DATABASE?..." or any other
 // form of libpq's addresses that begins with postgres:// or postgresql://, or else the path of a SQLite file, which is
-// made if it is not there (its folder is not). A database of a newer program is left alone: ErrNewer.
+// made if it is not there (its folder is not). A database of a newer program is left alone: ErrNewer. No error shows a
+// password of the address.
 func Open(ctx context.Context, where string) (*Registry, error) {
+	r, err := connect(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.migrate(ctx, schemaVersion); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// connect is Open without the schema.
+func connect(ctx context.Context, where string) (*Registry, error) {
+	if _, err := WithoutPassword(where); err != nil {
+		return nil, err
+	}
 	r := &Registry{numbers: new(sync.Map)}
 	var err error
-	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+	if isAddress(where) {
 		r.pool, err = openPool(ctx, where)
 	} else {
 		err = r.openFile(where)
@@ -45,11 +63,47 @@ func Open(ctx context.Context, where string) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.migrate(ctx); err != nil {
-		r.Close()
-		return nil, err
-	}
 	return r, nil
+}
+
+func isAddress(where string) bool {
+	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
+}
+
+// notPath knows what is meant for an address and would be taken for the path of a file: another scheme, and libpq's keywords.
+var notPath = regexp.MustCompile(`://|^(?i:postgres|postgresql):|(^|\s)(host|hostaddr|port|dbname|user|password|passfile|sslmode|sslpassword|sslcert|sslkey|service)\s*=`)
+
+// WithoutPassword gives the place of a registry, as Open takes it, in the form in which it may be kept and shown: an address
+// without its passwords, a path as it is. The error for what is neither does not show it.
+func WithoutPassword(where string) (string, error) {
+	if !isAddress(where) {
+		if notPath.MatchString(where) {
+			return "", errors.New("registry: this is neither a path nor an address that begins with postgres:// or postgresql:// (it is not shown, for a password may be in it): write postgres://user@host/database")
+		}
+		return where, nil
+	}
+	u, err := url.Parse(where)
+	if err != nil || u.Fragment != "" || u.User == nil && strings.Contains(where, "@") {
+		return "", errors.New("registry: the address of the database cannot be read (it is not shown, for a password may be in it): write its special characters as %XX, such as %40 for @, %2F for /, %23 for #, %3F for ?") // url's error would show it
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "", errors.New("registry: what follows the ? in the address of the database cannot be read (it is not shown, for a password may be in it): write KEY=VALUE with & between, special characters as %XX")
+	}
+	secret := false
+	for key := range q {
+		if k := strings.ToLower(key); k == "password" || k == "sslpassword" {
+			q.Del(key)
+			secret = true
+		}
+	}
+	if secret {
+		u.RawQuery = q.Encode()
+	}
+	return u.String(), nil
 }
 
 func openPool(ctx context.Context, where string) (*pgxpool.Pool, error) {

@@ -157,6 +157,20 @@ func (r *Workspace) HasKey() bool {
 	return err == nil
 }
 
+// FoundKey opens the master key that lies in a directory which is no workspace yet, as it was put there to begin again; found is
+// false if there is none. passphrase is called only if it is sealed, which sealed tells.
+func FoundKey(dir string, passphrase func() ([]byte, error)) (key mark.Key, found, sealed bool, err error) {
+	r := &Workspace{dir: dir}
+	if _, err := os.Lstat(r.path(configFile)); err == nil || !r.HasKey() {
+		return key, false, false, nil
+	}
+	key, err = r.Key(func() ([]byte, error) {
+		sealed = true
+		return passphrase()
+	})
+	return key, true, sealed, err
+}
+
 // Key reads the master key. passphrase is called only if the key is sealed. A plain key that others on the
 // machine can read is refused.
 func (r *Workspace) Key(passphrase func() ([]byte, error)) (mark.Key, error) {

@@ -316,9 +316,9 @@ func Find(dir string) (*Workspace, error) {
 }
 
 // Init makes a workspace in dir, which is created if need be, and returns it; the format of c is filled in. keyText is
-// what [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere. A directory that holds a workspace already, or a
-// stray key, is refused. register is called when the key is safe, to make the bank known to its registry; if it fails,
-// key and workspace are not there either.
+// what [SealKey] or [PlainKey] gave, or nil where the key is kept elsewhere or is the one that [FoundKey] opened, which stays as it
+// is. A directory that holds a workspace already is refused, and one with a key if there is a keyText. register is called when
+// the key is safe, to make the bank known to its registry; if it fails, the workspace is not there, nor a key that was made.
 func Init(dir string, c Config, keyText []byte, register func(*Workspace) error) (*Workspace, error) {
 	if err := errors.Join(CheckBank(c.Bank), CheckTenant(c.Tenant)); err != nil {
 		return nil, &Error{Kind: KindUnknown, Problem: err.Error()}
@@ -333,11 +333,13 @@ func Init(dir string, c Config, keyText []byte, register func(*Workspace) error)
 		return nil, err
 	}
 	defer release()
-	for _, name := range []string{configFile, keyFile} {
-		if _, err := os.Lstat(r.path(name)); err == nil {
-			return nil, &Error{Kind: KindExists, Path: r.path(name), Problem: "there is a workspace here already",
-				Remedy: "choose another directory; a master key is never overwritten"}
-		}
+	if _, err := os.Lstat(r.path(configFile)); err == nil {
+		return nil, &Error{Kind: KindExists, Path: r.path(configFile), Problem: "there is a workspace here already",
+			Remedy: "choose another directory; a master key is never overwritten"}
+	}
+	if keyText != nil && r.HasKey() {
+		return nil, &Error{Kind: KindExists, Path: r.path(keyFile), Problem: "there is a master key here already",
+			Remedy: "choose another directory; a master key is never overwritten"}
 	}
 	if keyText != nil {
 		if err := r.write(keyFile, keyText, 0o600); err != nil {
