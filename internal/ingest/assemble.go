@@ -62,6 +62,11 @@ func (r *Record) reserved() *Refusal {
 	return nil
 }
 
+// dropAllowance forgets that the table allows training: the row is, or may be, another file's. What it reserves stays.
+func (r *Record) dropAllowance() {
+	r.Reservations = slices.DeleteFunc(r.Reservations, func(v Reservation) bool { return v.From == FromTable && v.Effect == optout.Allows })
+}
+
 // XMP properties beside those of raster.Tags.
 const (
 	nsDC        = "http://purl.org/dc/elements/1.1/"

@@ -10,7 +10,8 @@
 // Nothing is guessed. The file's own metadata (XMP, then IPTC, then EXIF) goes before the table, which fills in what is
 // missing; where both speak and differ, the file's value is kept and the difference reported. Shares that do not make 100 %,
 // numbers that fail their check digits and rights holders on which file and table differ become things to do. Reservations
-// are never outvoted: each that is found counts, wherever it stands.
+// are never outvoted: each that is found counts, wherever it stands, and what is said of one of several names that have the same
+// bytes counts for the work they are ([Result.Copy]).
 //
 // May run twice: a second run over the same objects with what the first one made known reads nothing and changes
 // nothing. An object is read again when its size, time or ETag changed, or when the table or the site's rules say something else
@@ -178,6 +179,9 @@ type Result struct {
 	// work whose holder reserved training.
 	Record  *Record
 	Refusal *Refusal
+	// Copy is the record of a name refused as KindDuplicate, nil for all others. It is no work of its own, and what the table and
+	// the site say of that name (Reservations not FromFile; the file's are the holder's too) counts for the work with its ID.
+	Copy *Record
 	// Line is that of the table's row about it, 0 if there is none; also for what was not read. Refused objects have none.
 	Line int64
 }

@@ -259,7 +259,7 @@ func (r *run) place(ctx context.Context, j *job, res *Result) error {
 			return err
 		}
 		if holder != "" {
-			res.Status, res.Refusal = Refused, duplicate(j.obj.Name, holder)
+			r.refuseCopy(j, res, holder)
 			return nil
 		}
 		was = moved
@@ -269,7 +269,7 @@ func (r *run) place(ctx context.Context, j *job, res *Result) error {
 		return fmt.Errorf("ingest: %w", err)
 	}
 	if holder != j.obj.Name {
-		res.Status, res.Refusal = Refused, duplicate(j.obj.Name, holder)
+		r.refuseCopy(j, res, holder)
 		return nil
 	}
 	if j.row != nil && r.Table.Use(*j.row) {
@@ -318,8 +318,14 @@ func (r *run) holder(ctx context.Context, j *job) (holder, moved string, err err
 	return "", "", nil // that name has other bytes by now, or will be read again and be the duplicate
 }
 
-func duplicate(name, holder string) *Refusal {
-	return &Refusal{name, KindDuplicate, fmt.Sprintf("the same bytes as %q: one work is delivered and paid once", holder)}
+// refuseCopy refuses a name whose bytes another has, and passes on what is said of it. Its row is not used by that: no work has
+// its fields. A row that another file has taken allows nothing here either.
+func (r *run) refuseCopy(j *job, res *Result, holder string) {
+	res.Status, res.Copy = Refused, j.rec
+	res.Refusal = &Refusal{j.obj.Name, KindDuplicate, fmt.Sprintf("the same bytes as %q: one work is delivered and paid once", holder)}
+	if j.row != nil && r.Table.Used(*j.row) {
+		j.rec.dropAllowance()
+	}
 }
 
 // same tells, cheaply, that an object is probably what it was.

@@ -262,6 +262,8 @@ func (x *index) mark(n int64) bool {
 	return x.used[n/64].Or(bit)&bit != 0
 }
 
+func (x *index) marked(n int64) bool { return x.used[n/64].Load()&(1<<(n%64)) != 0 }
+
 func (x *index) markAll(rows []Row) {
 	for _, r := range rows {
 		x.mark(r.n)
@@ -284,7 +286,7 @@ func (x *index) unused(columns []Column, fn func(Row) error) error {
 		if err != nil {
 			return err
 		}
-		if x.used[r.n/64].Load()&(1<<(r.n%64)) != 0 {
+		if x.marked(r.n) {
 			continue
 		}
 		if err := fn(r); err != nil {

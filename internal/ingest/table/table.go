@@ -535,5 +535,8 @@ func (t *Table) Lookup(path string, ids []string) (Row, bool, error) {
 // Use notes that a row has been joined and tells whether it had been before: two files of one name, or two that claim one id.
 func (t *Table) Use(r Row) (again bool) { return t.index.mark(r.n) }
 
+// Used tells whether a row has been joined already.
+func (t *Table) Used(r Row) bool { return t.index.marked(r.n) }
+
 // Unused calls fn with the rows that no file used, in the table's order, until fn returns an error.
 func (t *Table) Unused(fn func(Row) error) error { return t.index.unused(t.Columns, fn) }

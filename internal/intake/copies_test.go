@@ -1,0 +1,84 @@
+package intake
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/ingest/optout"
+	"github.com/filigrane/filigrane/internal/registry"
+)
+
+// TestCopies: what the table or the site says of a name refused as a duplicate reserves the work, in every run, with the evidence
+// kept; it is lifted when nothing says so any more, or a consent covers that name; what the file says counts once, under its holder.
+func TestCopies(t *testing.T) {
+	for _, batch := range []int{0, 1} {
+		t.Run(fmt.Sprint("batch", batch), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, b *bank) {
+				b.opt.Batch = batch
+				b.put("a.jpg", picture(1))
+				b.put("b.jpg", picture(2, mining("DMI-PROHIBITED")))
+				b.put("z/a-copy.jpg", picture(1))
+				b.put("z/b-copy.jpg", picture(2, mining("DMI-PROHIBITED")))
+				expect := func(what string, works ...string) {
+					t.Helper()
+					r := b.run()
+					same(t, what, b.works(), works)
+					same(t, what+": refusals", kindsOf(r), map[string]ingest.Kind{"z/a-copy.jpg": ingest.KindDuplicate, "z/b-copy.jpg": ingest.KindDuplicate})
+					if r := b.run(); !r.WroteNothing() {
+						t.Errorf("%s: the same again wrote %+v", what, r.Written)
+					}
+					same(t, what+": again", b.works(), works)
+				}
+				header := "file,data_mining\nb.jpg,DMI-ALLOWED\n"
+				b.table = header
+				expect("allowed to its holder", "active a.jpg", "active b.jpg")
+				b.table = header + "z/a-copy.jpg,DMI-PROHIBITED\n"
+				expect("the copy prohibited", "active b.jpg", "reserved a.jpg")
+				id := workAt(t, b, "a.jpg").ID
+				evidence := get[[]registry.Reservation](t)(b.reg.ReservationsOf(ctx, ours, []concepts.WorkID{id}))
+				if len(evidence) != 1 || evidence[0].Path != "z/a-copy.jpg" || string(evidence[0].Raw) != "DMI-PROHIBITED" || evidence[0].Effect != "refuses" {
+					t.Errorf("evidence %+v", evidence)
+				}
+				refusals := all(t, func(p registry.Page) (registry.List[registry.Refusal], error) {
+					return b.reg.Refusals(ctx, ours, "", p)
+				})
+				if !slices.ContainsFunc(refusals, func(f registry.Refusal) bool {
+					return f.Name == "z/a-copy.jpg" && strings.Contains(f.Detail, "reserves training on the work")
+				}) {
+					t.Errorf("no refusal says that the copy reserves the work: %+v", refusals)
+				}
+				b.table += "a.jpg,DMI-ALLOWED\n" // said of the holder, and read again for it
+				expect("its holder allowed", "active b.jpg", "reserved a.jpg")
+				b.table = header
+				expect("the row gone", "active a.jpg", "active b.jpg")
+				site := get[*optout.Site](t)(optout.ParseTDMRep([]byte(`[{"location":"/z/","tdm-reservation":1}]`), "tdmrep.json"))
+				b.opt.Ingest.Sites = []*optout.Site{site}
+				expect("reserved by the site", "reserved a.jpg", "reserved b.jpg")
+				b.table = header + "z/a-copy.jpg,DMI-ALLOWED\n"
+				expect("the copy allowed", "active a.jpg", "reserved b.jpg")
+				b.table = header
+				b.opt.Consent = get[*Consent](t)(ParseConsent([]byte("by: Anna; on: 2026-11-01; contract: C"), "z/", "x", noon))
+				expect("by consent", "active a.jpg", "active b.jpg")
+			})
+		})
+	}
+}
+
+// TestCopyElsewhere: a run over a folder does not lift what is said of a copy's name outside it; one over everything does.
+func TestCopyElsewhere(t *testing.T) {
+	b := newBank(t, places[0].place(t))
+	b.put("in/a.jpg", picture(1))
+	b.put("z/copy.jpg", picture(1))
+	b.table = "file,data_mining\nz/copy.jpg,DMI-PROHIBITED\n"
+	b.run()
+	for i, folder := range []string{"in/", ""} {
+		b.opt.Folder = folder
+		b.table = fmt.Sprintf("file,title,data_mining\nin/a.jpg,T%d,\n", i) // read again
+		b.run()
+		same(t, "works after a run over "+folder, b.works(), []string{[]string{"reserved in/a.jpg", "active in/a.jpg"}[i]})
+	}
+}
