@@ -11,7 +11,8 @@
 // missing; where both speak and differ, the file's value is kept and the difference reported. Shares that do not make 100 %,
 // numbers that fail their check digits and rights holders on which file and table differ become things to do. Reservations
 // are never outvoted: each that is found counts, wherever it stands, and what is said of one of several names that have the same
-// bytes counts for the work they are ([Result.Copy]).
+// bytes counts for the work they are ([Result.Copy]). So does what stands in rows that differ on one file, or that cannot be
+// read but for the file they name: such a row allows nothing, pays nobody, and what it may say on training asks for a person.
 //
 // May run twice: a second run over the same objects with what the first one made known reads nothing and changes
 // nothing. An object is read again when its size, time or ETag changed, or when the table or the site's rules say something else
@@ -69,6 +70,9 @@ type Seen struct {
 	IDs      []string // Record.IDs
 	Outside  string   // Record.Outside
 	Missing  bool     // the last run did not find it
+	// Reserved says that the table reserved training on it: a table some of whose rows cannot be read does not lift that by saying
+	// nothing of it.
+	Reserved bool
 }
 
 // Known is what earlier runs made known. It may change while a run goes on, by what the run emits. Each and ByHash are called

@@ -82,3 +82,32 @@ func TestCopyElsewhere(t *testing.T) {
 		same(t, "works after a run over "+folder, b.works(), []string{[]string{"reserved in/a.jpg", "active in/a.jpg"}[i]})
 	}
 }
+
+// TestRowGoesBad: a work the table reserves stays so when its row cannot be read any more, or is doubled, and nothing is written
+// again; it is free when a table that can be read says nothing of it.
+func TestRowGoesBad(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bank) {
+		b.put("a.jpg", picture(1))
+		b.put("b.jpg", picture(2))
+		const header = "file,rights_holder,data_mining\nb.jpg,Bo,\n"
+		for _, c := range []struct{ rows, want string }{
+			{"a.jpg,Anna,DMI-PROHIBITED\n", "reserved a.jpg"},
+			{"a.jpg,Anna,DMI-PROHIBITED\na.jpg,Bo,DMI-PROHIBITED\n", "reserved a.jpg"},
+			{"a.jpg,Anna\x01,DMI-PROHIBITED\n", "reserved a.jpg"},
+			{"a.jpg,Anna,DMI\x01\n", "reserved a.jpg"},
+			{"\"a.jp\"g\",Anna,DMI-PROHIBITED\n", "reserved a.jpg"}, // which file is not known
+			{"a.jpg\x01,Anna,DMI-PROHIBITED\n", "reserved a.jpg"},
+			{"", "active a.jpg"},
+			{"a.jpg\x01,Anna,DMI-PROHIBITED\n", "active a.jpg"}, // reserves nothing that was not
+			{"a.jpg,Anna\x01,DMI-PROHIBITED\n", "reserved a.jpg"},
+			{"a.jpg,Anna,DMI-ALLOWED\n", "active a.jpg"},
+		} {
+			b.table = header + c.rows
+			b.run()
+			same(t, fmt.Sprintf("with %q", c.rows), b.works(), slices.Sorted(slices.Values([]string{c.want, "active b.jpg"})))
+			if r := b.run(); !r.WroteNothing() || r.BytesRead > 0 {
+				t.Errorf("with %q: the same again wrote %+v and read %d bytes", c.rows, r.Written, r.BytesRead)
+			}
+		}
+	})
+}
