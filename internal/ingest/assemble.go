@@ -62,7 +62,7 @@ func (r *Record) reserved() *Refusal {
 	return nil
 }
 
-// dropAllowance forgets that the table allows training: the row is, or may be, another file's. What it reserves stays.
+// dropAllowance forgets that the table allows training: the row is, or may be, another's. What it reserves stays.
 func (r *Record) dropAllowance() {
 	r.Reservations = slices.DeleteFunc(r.Reservations, func(v Reservation) bool { return v.From == FromTable && v.Effect == optout.Allows })
 }
@@ -366,6 +366,14 @@ func (r *Record) mergeParties(row table.Row) {
 		}
 		r.todo(table.FieldRightsHolder, fmt.Sprintf("the file names %q, line %d of the table %q; make them agree", inFile, row.Line, inTable))
 	}
+}
+
+func cloneParties(parties []party.Party) []party.Party {
+	out := slices.Clone(parties)
+	for i := range out {
+		out[i].IDs = slices.Clone(out[i].IDs)
+	}
+	return out
 }
 
 func nameList(parties []party.Party) string {

@@ -14,6 +14,11 @@
 // bytes counts for the work they are ([Result.Copy]). So does what stands in rows that differ on one file, or that cannot be
 // read but for the file they name: such a row allows nothing, pays nobody, and what it may say on training asks for a person.
 //
+// A row speaks for one file. Joined by path it can be no other's. Joined by name or identifier it is taken for the first file, in the
+// order of names, that has it: any other gets its descriptions and a thing to do, but no rights holder of it and no word that
+// training is allowed, also when the first one comes in a later run. That the first is the right one is for the bank to
+// see: a bank whose names are not unique has rows with paths.
+//
 // May run twice: a second run over the same objects with what the first one made known reads nothing and changes
 // nothing. An object is read again when its size, time or ETag changed, or when the table or the site's rules say something else
 // of it than last time.
@@ -110,6 +115,9 @@ type Options struct {
 	// Known is what earlier runs found, nil for a first run. With it Stat looks whether an object is there.
 	Known Known
 	Stat  func(ctx context.Context, name string) (Object, bool, error)
+	// Part says that the objects are not the whole store, only some folder of it: a row that another file was found to take stays
+	// that file's.
+	Part bool
 	// Reread reads objects that seem unchanged too.
 	Reread bool
 	// Claims settles who has bytes that several names have; nil means NewClaims().

@@ -71,7 +71,7 @@ func (r *run) read(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	if j.seen != nil && !j.seen.Missing && !r.Reread && same(j.obj, *j.seen) && j.seen.Outside == out.hash {
+	if j.seen != nil && !j.seen.Missing && !r.Reread && !j.must && same(j.obj, *j.seen) && strings.TrimSuffix(j.seen.Outside, sharedMark) == out.hash {
 		j.unchanged, j.row = true, out.row
 		return nil
 	}
@@ -103,7 +103,10 @@ func (r *run) read(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	j.row, j.twice = out.row, out.twice
+	if j.row != nil && (out.row == nil || out.row.Line != j.row.Line) {
+		j.used = false // it has changed since it was listed
+	}
+	j.row, j.twice, j.own = out.row, out.twice, cloneParties(file.owners)
 	r.assemble(j.rec, file, out)
 	if r.Decode {
 		return r.decode(ctx, j, h, data)

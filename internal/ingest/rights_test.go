@@ -88,3 +88,32 @@ func TestRowsNotApplied(t *testing.T) {
 		t.Errorf("JSON lines: %s", d)
 	}
 }
+
+// TestRowOfAnother: a row that another file took lifts no reservation and pays nobody; what it forbids is heard.
+func TestRowOfAnother(t *testing.T) {
+	for _, key := range []string{"id", "filename"} {
+		name := map[string]string{"id": "DSC_0001", "filename": "DSC_0001.jpg"}[key]
+		var b bucket
+		b.put("anna/DSC_0001.jpg", picture(1))
+		b.put("ben/DSC_0001.jpg", prohibits(2))
+		b.put("cy/DSC_0001.jpg", picture(3, xmpSegment(`<xmpRights:Owner><rdf:Bag><rdf:li>Cy Dahl</rdf:li></rdf:Bag></xmpRights:Owner>`)))
+		got, _ := runOn(t, &b, Options{Table: readTable(t, key+",rights_holder,data_mining,title\n"+name+",Anna Berg,DMI-ALLOWED,T\n")}, nil)
+		anna, ben, cy := got["anna/DSC_0001.jpg"], got["ben/DSC_0001.jpg"], got["cy/DSC_0001.jpg"]
+		if !anna.Record.Settled || anna.Refusal != nil || gocmp.Diff([]string{"table allows DMI-ALLOWED"}, said(anna.Record)) != "" {
+			t.Errorf("%s: anna: %+v", key, anna.Record)
+		}
+		if r := ben.Record; r.Settled || len(r.Parties) > 0 || ben.Refusal == nil || gocmp.Diff([]string{"file refuses DMI-PROHIBITED"}, said(r)) != "" || r.Field("title") != "T" {
+			t.Errorf("%s: ben: %+v", key, r)
+		}
+		if r := cy.Record; r.Settled || len(r.Parties) != 1 || r.Parties[0].Name != "Cy Dahl" || said(r) != nil ||
+			!slices.ContainsFunc(r.Todos, func(d Todo) bool { return d.Field == "table" && strings.Contains(d.Detail, "taken for another file") }) {
+			t.Errorf("%s: cy: %+v", key, r)
+		}
+		got, _ = runOn(t, &b, Options{Table: readTable(t, key+",data_mining\n"+name+",DMI-PROHIBITED\n")}, nil)
+		for file, r := range got {
+			if r.Refusal == nil {
+				t.Errorf("%s: the row's prohibition does not hold for %s", key, file)
+			}
+		}
+	}
+}

@@ -111,3 +111,32 @@ func TestRowGoesBad(t *testing.T) {
 		}
 	})
 }
+
+// TestRowChangesHands: a file that takes a row before another, whenever it comes, ends what the row lifted and paid for that other;
+// when it goes the row is the other's again, but not for a run over a folder that cannot see it go.
+func TestRowChangesHands(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bank) {
+		b.table = "id,rights_holder,data_mining\nDSC_0001,Anna Berg,DMI-ALLOWED\n"
+		expect := func(what string, paid int, works ...string) {
+			t.Helper()
+			b.run()
+			same(t, what, b.works(), works)
+			id := workAt(t, b, "ben/DSC_0001.jpg").ID
+			if n := len(get[map[concepts.WorkID][]registry.Share](t)(b.reg.SharesOf(ctx, ours, []concepts.WorkID{id}))[id]); n != paid {
+				t.Errorf("%s: %d holders are paid for ben's, want %d", what, n, paid)
+			}
+			if r := b.run(); !r.WroteNothing() || r.BytesRead > 0 && !b.opt.Ingest.Reread {
+				t.Errorf("%s: the same again wrote %+v and read %d bytes", what, r.Written, r.BytesRead)
+			}
+		}
+		b.put("ben/DSC_0001.jpg", picture(1, mining("DMI-PROHIBITED")))
+		expect("ben's alone", 1, "active ben/DSC_0001.jpg")
+		b.put("anna/DSC_0001.jpg", picture(2, mining("DMI-PROHIBITED")))
+		expect("anna's has come", 0, "active anna/DSC_0001.jpg", "reserved ben/DSC_0001.jpg")
+		b.opt.Folder, b.opt.Ingest.Reread = "ben/", true
+		expect("a run over ben's folder", 0, "active anna/DSC_0001.jpg", "reserved ben/DSC_0001.jpg")
+		b.opt.Folder, b.opt.Ingest.Reread = "", false
+		b.remove("anna/DSC_0001.jpg")
+		expect("anna's has gone", 1, "active ben/DSC_0001.jpg", "missing anna/DSC_0001.jpg")
+	})
+}

@@ -131,6 +131,7 @@ func Run(ctx context.Context, b store.Bucket, reg *registry.Registry, scope regi
 	}
 	read := opt.Ingest
 	read.Known, read.Claims, read.Stat, read.Decode, read.Inspect = w.index, w.index, source.stat, true, w.inspect(ctx)
+	read.Part = opt.Folder != ""
 	sum, err := ingest.Run(ctx, source.objects(ctx), read, func(r ingest.Result) error { return w.take(ctx, r) })
 	if err != nil {
 		// What was emitted is settled, whatever ended the run: keep it, so that less is to be done again.
