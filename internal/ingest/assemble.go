@@ -62,6 +62,11 @@ func (r *Record) reserved() *Refusal {
 	return nil
 }
 
+// dropAllowance forgets that the table allows training: the row is, or may be, another's. What it reserves stays.
+func (r *Record) dropAllowance() {
+	r.Reservations = slices.DeleteFunc(r.Reservations, func(v Reservation) bool { return v.From == FromTable && v.Effect == optout.Allows })
+}
+
 // XMP properties beside those of raster.Tags.
 const (
 	nsDC        = "http://purl.org/dc/elements/1.1/"
@@ -238,8 +243,38 @@ func (r *run) assemble(rec *Record, file *fileMeta, out outside) {
 		rec.Line = out.row.Line
 		rec.mergeRow(*out.row, r)
 	}
+	for _, f := range out.closing(r.Table) {
+		rec.Reservations = append(rec.Reservations, Reservation{f, "table", FromTable, r.Now})
+	}
 	rec.settleParties()
 	rec.lookForGaps(r.Wanted)
+}
+
+// maxWords bounds the findings kept of rows that differ on one file.
+const maxWords = 16
+
+// closing gives what rows that are not applied say against training, the strongest first. That they allow it counts for nothing.
+func (o *outside) closing(t *table.Table) (found []optout.Finding) {
+	if o.lost {
+		found = append(found, optout.DataMining("unreadable", fmt.Sprintf("the table reserved training before, and its row is not there; %d rows that could not be read may hold it", t.Unnamed), "table", nil))
+	}
+	if o.twice == nil {
+		return found
+	}
+	for _, w := range o.twice.Words {
+		value, constraints := w.Value, w.Constraints
+		if w.Unread {
+			value, constraints = "unreadable", "the row could not be read"
+		}
+		f := optout.DataMining(value, constraints, fmt.Sprintf("table line %d", w.Line), nil)
+		if f.Effect == optout.Refuses || f.Effect == optout.Asks {
+			found = append(found, f)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b optout.Finding) int {
+		return strings.Compare(string(b.Effect), string(a.Effect)) // refuses before asks
+	})
+	return found[:min(len(found), maxWords)]
 }
 
 // mergeRow takes from the table what the file does not say, and notes where they differ.
@@ -331,6 +366,14 @@ func (r *Record) mergeParties(row table.Row) {
 		}
 		r.todo(table.FieldRightsHolder, fmt.Sprintf("the file names %q, line %d of the table %q; make them agree", inFile, row.Line, inTable))
 	}
+}
+
+func cloneParties(parties []party.Party) []party.Party {
+	out := slices.Clone(parties)
+	for i := range out {
+		out[i].IDs = slices.Clone(out[i].IDs)
+	}
+	return out
 }
 
 func nameList(parties []party.Party) string {

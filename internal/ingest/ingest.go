@@ -10,7 +10,14 @@
 // Nothing is guessed. The file's own metadata (XMP, then IPTC, then EXIF) goes before the table, which fills in what is
 // missing; where both speak and differ, the file's value is kept and the difference reported. Shares that do not make 100 %,
 // numbers that fail their check digits and rights holders on which file and table differ become things to do. Reservations
-// are never outvoted: each that is found counts, wherever it stands.
+// are never outvoted: each that is found counts, wherever it stands, and what is said of one of several names that have the same
+// bytes counts for the work they are ([Result.Copy]). So does what stands in rows that differ on one file, or that cannot be
+// read but for the file they name: such a row allows nothing, pays nobody, and what it may say on training asks for a person.
+//
+// A row speaks for one file. Joined by path it can be no other's. Joined by name or identifier it is taken for the first file, in the
+// order of names, that has it: any other gets its descriptions and a thing to do, but no rights holder of it and no word that
+// training is allowed, also when the first one comes in a later run. That the first is the right one is for the bank to
+// see: a bank whose names are not unique has rows with paths.
 //
 // May run twice: a second run over the same objects with what the first one made known reads nothing and changes
 // nothing. An object is read again when its size, time or ETag changed, or when the table or the site's rules say something else
@@ -68,6 +75,9 @@ type Seen struct {
 	IDs      []string // Record.IDs
 	Outside  string   // Record.Outside
 	Missing  bool     // the last run did not find it
+	// Reserved says that the table reserved training on it: a table some of whose rows cannot be read does not lift that by saying
+	// nothing of it.
+	Reserved bool
 }
 
 // Known is what earlier runs made known. It may change while a run goes on, by what the run emits. Each and ByHash are called
@@ -105,6 +115,9 @@ type Options struct {
 	// Known is what earlier runs found, nil for a first run. With it Stat looks whether an object is there.
 	Known Known
 	Stat  func(ctx context.Context, name string) (Object, bool, error)
+	// Part says that the objects are not the whole store, only some folder of it: a row that another file was found to take stays
+	// that file's.
+	Part bool
 	// Reread reads objects that seem unchanged too.
 	Reread bool
 	// Claims settles who has bytes that several names have; nil means NewClaims().
@@ -178,6 +191,9 @@ type Result struct {
 	// work whose holder reserved training.
 	Record  *Record
 	Refusal *Refusal
+	// Copy is the record of a name refused as KindDuplicate, nil for all others. It is no work of its own, and what the table and
+	// the site say of that name (Reservations not FromFile; the file's are the holder's too) counts for the work with its ID.
+	Copy *Record
 	// Line is that of the table's row about it, 0 if there is none; also for what was not read. Refused objects have none.
 	Line int64
 }

@@ -71,7 +71,7 @@ func (r *run) read(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	if j.seen != nil && !j.seen.Missing && !r.Reread && same(j.obj, *j.seen) && j.seen.Outside == out.hash {
+	if j.seen != nil && !j.seen.Missing && !r.Reread && !j.must && same(j.obj, *j.seen) && strings.TrimSuffix(j.seen.Outside, sharedMark) == out.hash {
 		j.unchanged, j.row = true, out.row
 		return nil
 	}
@@ -103,7 +103,10 @@ func (r *run) read(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	j.row, j.twice = out.row, out.twice
+	if j.row != nil && (out.row == nil || out.row.Line != j.row.Line) {
+		j.used = false // it has changed since it was listed
+	}
+	j.row, j.twice, j.own = out.row, out.twice, cloneParties(file.owners)
 	r.assemble(j.rec, file, out)
 	if r.Decode {
 		return r.decode(ctx, j, h, data)
@@ -206,6 +209,7 @@ func (r *run) decode(ctx context.Context, j *job, h *raster.Header, data []byte)
 type outside struct {
 	row      *table.Row
 	twice    *table.Ambiguous
+	lost     bool // the table reserved training before; it says nothing now, and not all its rows could be read
 	findings []optout.Finding
 	hash     string
 }
@@ -218,7 +222,7 @@ func (r *run) outside(j *job, ids []string) (outside, error) {
 		row, ok, err := r.Table.Lookup(j.obj.Name, ids)
 		switch {
 		case errors.As(err, &out.twice):
-			fmt.Fprintf(h, "twice %d\n", out.twice.Lines)
+			fmt.Fprintf(h, "twice %d %+q\n", out.twice.Lines, fmt.Sprint(out.twice.Words))
 		case err != nil:
 			return out, err
 		case ok:
@@ -226,6 +230,9 @@ func (r *run) outside(j *job, ids []string) (outside, error) {
 			for _, f := range row.Fields {
 				fmt.Fprintf(h, "%q %q\n", f.Name, f.Value)
 			}
+		case j.seen != nil && j.seen.Reserved && r.Table.Unnamed > 0:
+			out.lost = true
+			fmt.Fprintln(h, "lost")
 		}
 	}
 	p := r.SitePath(j.obj.Name)
@@ -235,7 +242,7 @@ func (r *run) outside(j *job, ids []string) (outside, error) {
 			fmt.Fprintf(h, "%q %q %q %q\n", f.Protocol, f.Value, f.Detail, f.Where)
 		}
 	}
-	if out.row != nil || out.twice != nil || out.findings != nil {
+	if out.row != nil || out.twice != nil || out.lost || out.findings != nil {
 		out.hash = hex.EncodeToString(h.Sum(nil)[:16])
 	}
 	return out, nil

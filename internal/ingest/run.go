@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/filigrane/filigrane/internal/ingest/table"
+	"github.com/filigrane/filigrane/party"
 )
 
 // Run reads objects and calls emit with what became of each, in order. The package comment says what it promises. It panics
@@ -103,8 +105,12 @@ type job struct {
 	sum       [32]byte
 	row       *table.Row
 	twice     *table.Ambiguous
+	own       []party.Party // the rights holders the file itself names
 	bytes     int64
 	failed    bool // by the store, not by the content
+
+	used, again bool // the row was noted as joined, and had been before; of the emitting goroutine
+	must        bool // be read, however unchanged it seems
 }
 
 func (j *job) settled() bool { return j.done == nil }
@@ -216,6 +222,12 @@ func hash64(s string) (h uint64) {
 
 // settle says what became of a job, in order, and emits it.
 func (r *run) settle(ctx context.Context, j *job) error {
+	if j.unchanged && j.row != nil && r.use(j) != j.shared() {
+		j.must, j.unchanged = true, false
+		if err := r.read(ctx, j); err != nil {
+			return err
+		}
+	}
 	res := Result{Name: j.obj.Name, Known: j.seen != nil || j.missing, Refusal: j.refusal}
 	r.sum.BytesRead += j.bytes
 	if j.failed {
@@ -233,7 +245,6 @@ func (r *run) settle(ctx context.Context, j *job) error {
 	case j.unchanged:
 		res.Status = Unchanged
 		if j.row != nil {
-			r.Table.Use(*j.row)
 			res.Line = j.row.Line
 		}
 	default:
@@ -259,7 +270,7 @@ func (r *run) place(ctx context.Context, j *job, res *Result) error {
 			return err
 		}
 		if holder != "" {
-			res.Status, res.Refusal = Refused, duplicate(j.obj.Name, holder)
+			r.refuseCopy(j, res, holder)
 			return nil
 		}
 		was = moved
@@ -269,11 +280,14 @@ func (r *run) place(ctx context.Context, j *job, res *Result) error {
 		return fmt.Errorf("ingest: %w", err)
 	}
 	if holder != j.obj.Name {
-		res.Status, res.Refusal = Refused, duplicate(j.obj.Name, holder)
+		r.refuseCopy(j, res, holder)
 		return nil
 	}
-	if j.row != nil && r.Table.Use(*j.row) {
-		rec.todo("table", fmt.Sprintf("line %d was taken for another file already; both have the %s %q", j.row.Line, r.Table.Key, j.row.Key))
+	if j.row != nil && r.use(j) {
+		rec.dropAllowance()
+		rec.Parties, rec.Settled = j.own, false
+		rec.Outside += sharedMark
+		rec.todo("table", fmt.Sprintf("line %d was taken for another file already; both have the %s %q; it pays nobody and allows no training here; join rows by path", j.row.Line, r.Table.Key, j.row.Key))
 	}
 	if j.twice != nil {
 		rec.todo("table", j.twice.Error())
@@ -292,6 +306,21 @@ func (r *run) place(ctx context.Context, j *job, res *Result) error {
 	}
 	res.Record, res.Refusal, res.Line = rec, rec.reserved(), rec.Line
 	return nil
+}
+
+// sharedMark ends Record.Outside of a file whose row another file took before it.
+const sharedMark = "+"
+
+// shared tells whether the last run found that another file takes the row of this one.
+func (j *job) shared() bool { return j.seen != nil && strings.HasSuffix(j.seen.Outside, sharedMark) }
+
+// use notes, once, that a job's row is joined, and tells whether another file takes it: one before it in this run, or one before
+// it in an earlier run that this one, over a part of the store, does not meet.
+func (r *run) use(j *job) bool {
+	if !j.used {
+		j.used, j.again = true, r.Table.Use(*j.row)
+	}
+	return j.again || r.Part && j.shared()
 }
 
 // holder looks whether bytes that are new under this name are known under another: held there still, or moved from there.
@@ -318,8 +347,14 @@ func (r *run) holder(ctx context.Context, j *job) (holder, moved string, err err
 	return "", "", nil // that name has other bytes by now, or will be read again and be the duplicate
 }
 
-func duplicate(name, holder string) *Refusal {
-	return &Refusal{name, KindDuplicate, fmt.Sprintf("the same bytes as %q: one work is delivered and paid once", holder)}
+// refuseCopy refuses a name whose bytes another has, and passes on what is said of it. Its row is not used by that: no work has
+// its fields. A row that another file has taken allows nothing here either.
+func (r *run) refuseCopy(j *job, res *Result, holder string) {
+	res.Status, res.Copy = Refused, j.rec
+	res.Refusal = &Refusal{j.obj.Name, KindDuplicate, fmt.Sprintf("the same bytes as %q: one work is delivered and paid once", holder)}
+	if j.row != nil && r.Table.Used(*j.row) {
+		j.rec.dropAllowance()
+	}
 }
 
 // same tells, cheaply, that an object is probably what it was.

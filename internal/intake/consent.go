@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -120,12 +121,9 @@ func (w *writer) loadConsents(ctx context.Context) error {
 	return nil
 }
 
-// lift makes reserved works Active that a consent covers and that were not read in this run, and takes the question what
-// their holders say from the list of things to do.
+// lift makes reserved works Active that nobody reserves any more, or only words that a consent covers, and takes the question
+// what their holders say from the list of things to do. It comes last, when all names of their bytes have been met.
 func (w *writer) lift(ctx context.Context) error {
-	if len(w.consents) == 0 {
-		return nil
-	}
 	reserved := registry.Reserved
 	for p := (registry.Page{Limit: w.opt.Batch}); ; {
 		l, err := w.reg.Works(ctx, w.scope, registry.WorkQuery{State: &reserved}, p)
@@ -145,10 +143,11 @@ func (w *writer) liftThese(ctx context.Context, works []registry.Work) error {
 	var paths []string
 	reserved := map[concepts.WorkID]bool{}
 	for _, work := range works {
-		reserved[work.ID] = true
-		if w.consents.cover(work.Path) && strings.HasPrefix(work.Path, w.opt.Folder) {
-			paths = append(paths, work.Path)
+		if !strings.HasPrefix(work.Path, w.opt.Folder) || w.closed[sumOf(work.SHA256)] {
+			continue
 		}
+		reserved[work.ID] = true
+		paths = append(paths, work.Path)
 	}
 	if len(paths) == 0 {
 		return nil
@@ -158,10 +157,15 @@ func (w *writer) liftThese(ctx context.Context, works []registry.Work) error {
 		return err
 	}
 	var free []concepts.WorkID
+	consented := map[concepts.WorkID]bool{}
 	for _, o := range objects {
-		if reserved[o.Work] && !o.Missing && o.Reserved == registry.ByFile {
+		consented[o.Work] = o.Reserved == registry.ByFile && w.consents.cover(o.Name)
+		if reserved[o.Work] && !o.Missing && (o.Reserved == registry.ByNobody || consented[o.Work]) {
 			free = append(free, o.Work)
 		}
+	}
+	if free, err = w.withoutCopies(ctx, free); err != nil || len(free) == 0 {
+		return err
 	}
 	var written registry.Changes
 	err = w.reg.InTx(ctx, func(reg *registry.Registry) error {
@@ -187,9 +191,32 @@ func (w *writer) liftThese(ctx context.Context, works []registry.Work) error {
 	})
 	if err == nil {
 		w.report.Written.Add(written)
-		w.report.Lifted += len(free)
+		for _, id := range free {
+			if consented[id] {
+				w.report.Lifted++
+			}
+		}
 	}
 	return err
+}
+
+// withoutCopies leaves out works that may still be reserved by what is said of a copy's name: one that a run over a folder does
+// not meet, as it lies elsewhere.
+func (w *writer) withoutCopies(ctx context.Context, works []concepts.WorkID) ([]concepts.WorkID, error) {
+	if w.opt.Folder == "" || len(works) == 0 {
+		return works, nil
+	}
+	evidence, err := w.reg.ReservationsOf(ctx, w.scope, works)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere := map[concepts.WorkID]bool{}
+	for _, v := range evidence {
+		if v.Path != "" && !strings.HasPrefix(v.Path, w.opt.Folder) {
+			elsewhere[v.Work] = true
+		}
+	}
+	return slices.DeleteFunc(works, func(id concepts.WorkID) bool { return elsewhere[id] }), nil
 }
 
 // reserver says who reserves training on a work: the table, if it does; nobody, if the table allows it; else the file or

@@ -101,7 +101,8 @@ func (x *index) Each(ctx context.Context) iter.Seq2[ingest.Seen, error] {
 }
 
 func seen(o registry.Object) ingest.Seen {
-	return ingest.Seen{Name: o.Name, Size: o.Bytes, Modified: o.Modified, ETag: o.ETag, SHA256: o.SHA256, IDs: o.IDs, Outside: o.Outside, Missing: o.Missing}
+	return ingest.Seen{Name: o.Name, Size: o.Bytes, Modified: o.Modified, ETag: o.ETag, SHA256: o.SHA256, IDs: o.IDs, Outside: o.Outside, Missing: o.Missing,
+		Reserved: o.Reserved == registry.ByTable}
 }
 
 // live gives the objects that have some bytes, by name, as the registry and the batch have it.

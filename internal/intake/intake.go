@@ -16,7 +16,10 @@
 // Reservations: a work whose file, or a rule about whose site, forbids training or asks for a person is Reserved, with the
 // evidence kept. Two things lift it, and both are kept as evidence (protocol "consent"): the column data_mining of the
 // bank's table, where it allows training of that very work; and a [Consent] that the bank records for all works or
-// those below a folder. What the bank's table reserves no general consent lifts.
+// those below a folder. What the bank's table reserves no general consent lifts. What the table or the site says of a name that
+// is refused as a duplicate reserves the work as well; it is kept under the work with that name as its Path. A
+// reserved work becomes Active at the end of a run that was not cut off, and if a name outside [Options.Folder] ever reserved it, of
+// a run over everything.
 //
 // Nothing found: a listing without a single object ends the run with [ErrNothing] before anything is called missing, since a
 // disk that is not mounted looks like that.
@@ -24,7 +27,8 @@
 // Concurrency: one run of a tenant at a time. Two do no harm to each other's rows, but which of two names with the
 // same bytes holds the work is then a matter of chance.
 //
-// Memory: what [ingest.Options] bound, a batch of at most [batchBytes], and some 20 bytes for each object that is refused or missing. It does not
+// Memory: what [ingest.Options] bound, a batch of at most [batchBytes], some 20 bytes for each object that is refused or missing, and 50 for each work that
+// what is said of a copy reserves. It does not
 // grow with the number of works: names and hashes are looked up in the registry.
 //
 // Trust: all that ingest says of objects. Texts the registry cannot keep are shortened, and listed among the things to do.
@@ -76,7 +80,8 @@ const (
 
 // Report says what a run did. Lists are cut after Options.MostListed; the counts are not.
 type Report struct {
-	// Summary counts what was written. Reserved are the works read in this run that are reserved, in spite of all consents.
+	// Summary counts what was written. Reserved are the works read in this run that are reserved, in spite of all consents, and
+	// those that what is said of a copy's name came to reserve.
 	ingest.Summary
 	// RefusedKinds counts refusals, without reserved works, which are works.
 	RefusedKinds map[ingest.Kind]int
@@ -89,7 +94,7 @@ type Report struct {
 	NamesWithoutRow []string
 	// Written is what the registry changed by; all zero but Unchanged where nothing did.
 	Written registry.Changes
-	Lifted  int // works that a consent made Active without being read again
+	Lifted  int // works that were reserved and that a consent made Active
 	// Registry is the time spent in the registry's transactions and look-ups.
 	Registry time.Duration
 	// States counts the tenant's works at the end.
@@ -126,6 +131,7 @@ func Run(ctx context.Context, b store.Bucket, reg *registry.Registry, scope regi
 	}
 	read := opt.Ingest
 	read.Known, read.Claims, read.Stat, read.Decode, read.Inspect = w.index, w.index, source.stat, true, w.inspect(ctx)
+	read.Part = opt.Folder != ""
 	sum, err := ingest.Run(ctx, source.objects(ctx), read, func(r ingest.Result) error { return w.take(ctx, r) })
 	if err != nil {
 		// What was emitted is settled, whatever ended the run: keep it, so that less is to be done again.

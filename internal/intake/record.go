@@ -67,6 +67,7 @@ func cut(s string, most int) string {
 type taken struct {
 	ingest.Result
 	sum          [32]byte
+	copyOf       concepts.WorkID // the work of which this is a name refused as a duplicate
 	object       registry.Object
 	work         registry.Work
 	by           registry.Reserver
@@ -78,31 +79,66 @@ type taken struct {
 func prepare(r ingest.Result, sum [32]byte) *taken {
 	rec := r.Record
 	t := &taken{Result: r, sum: sum}
-	var lifted *ingest.Reservation
-	t.by, lifted = reserver(rec)
+	t.reserve(rec, "")
 	t.work = registry.Work{Work: fit(rec), Bytes: rec.Bytes, ISCC: rec.ISCC}
 	ids := make([]string, len(rec.IDs))
 	for i, id := range rec.IDs {
 		ids[i] = clean(id)
 	}
 	t.object = registry.Object{Name: rec.Name, Bytes: rec.Bytes, Modified: rec.Modified, ETag: clean(rec.ETag), SHA256: rec.SHA256, Work: rec.ID,
-		IDs: ids, Outside: rec.Outside, Reserved: t.by}
-	for i := range rec.Reservations {
-		v := &rec.Reservations[i]
-		if closes(v.Effect) || v == lifted {
-			t.reservations = append(t.reservations, evidence(rec.ID, v, v == lifted))
-		}
-	}
+		IDs: ids, Outside: rec.Outside}
+	t.object.Reserved = t.by
 	for _, f := range rec.Fields {
 		t.bytes += len(f.Name) + len(f.Value)
 	}
 	for _, k := range rec.Keywords {
 		t.bytes += len(k) + 16
 	}
-	for _, v := range t.reservations {
-		t.bytes += len(v.Raw) + 500
+	t.bytes = 2*(t.bytes+t.evidenceBytes()) + 2000
+	return t
+}
+
+// reserve says who reserves what a record is of, and gathers the evidence, for the name of a copy under that path.
+func (t *taken) reserve(rec *ingest.Record, path string) {
+	var lifted *ingest.Reservation
+	t.by, lifted = reserver(rec)
+	for i := range rec.Reservations {
+		v := &rec.Reservations[i]
+		if closes(v.Effect) || v == lifted {
+			e := evidence(rec.ID, v, v == lifted)
+			e.Path = path
+			t.reservations = append(t.reservations, e)
+		}
 	}
-	t.bytes = 2*t.bytes + 2000
+}
+
+func (t *taken) evidenceBytes() (n int) {
+	for _, v := range t.reservations {
+		n += len(v.Raw) + 500
+	}
+	return n
+}
+
+// prepareCopy makes rows of what is said of a name whose bytes another holds. What the file says is the holder's already.
+func (w *writer) prepareCopy(r ingest.Result) *taken {
+	t := &taken{Result: r, sum: sumOf(r.Copy.SHA256), copyOf: r.Copy.ID}
+	said := *r.Copy
+	said.Reservations = slices.DeleteFunc(slices.Clone(said.Reservations), func(v ingest.Reservation) bool { return v.From == ingest.FromFile })
+	t.reserve(&said, r.Name)
+	t.Copy = nil // only what counts is held until the batch is written
+	t.bytes = 500 + len(r.Name) + 2*t.evidenceBytes()
+	if !w.closes(t) {
+		return t
+	}
+	w.closed[t.sum] = true
+	for _, v := range said.Reservations {
+		if closes(v.Effect) {
+			refusal := *r.Refusal
+			refusal.Detail += fmt.Sprintf("; what is said of this name reserves training on the work (%s: %s, in %s)", v.Protocol, v.Value, v.Where)
+			t.Refusal = &refusal
+			break
+		}
+	}
 	return t
 }
 

@@ -21,8 +21,9 @@ type writer struct {
 	index    *index
 	consents consents
 	refused  names
-	missed   names // those that came as missing: one may have moved
-	begun    bool  // Options.First was called
+	missed   names             // those that came as missing: one may have moved
+	closed   map[[32]byte]bool // bytes of which a copy's name is reserved, in spite of all consents
+	begun    bool              // Options.First was called
 	report   Report
 
 	batch []*taken
@@ -31,7 +32,7 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, source *source, opt Options) (*writer, error) {
-	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: newNames(), since: time.Now()}
+	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: newNames(), closed: map[[32]byte]bool{}, since: time.Now()}
 	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
 	w.report.RefusedKinds, w.report.TodoFields = map[ingest.Kind]int{}, map[string]int{}
 	return w, w.loadConsents(ctx)
@@ -56,6 +57,9 @@ func (w *writer) take(ctx context.Context, r ingest.Result) error {
 		return w.flushIfDue(ctx)
 	}
 	t := &taken{Result: r, bytes: 500 + len(r.Name)}
+	if r.Copy != nil {
+		t = w.prepareCopy(r)
+	}
 	if r.Record != nil {
 		t = prepare(r, sumOf(r.Record.SHA256))
 		if err := t.work.Check(); err != nil {
@@ -182,6 +186,7 @@ type batch struct {
 	released   map[concepts.WorkID][32]byte
 	states     map[concepts.WorkID]registry.WorkState // before
 	works      []*taken                               // those with a work
+	copied     map[concepts.WorkID]bool               // works of which a copy's name is reserved
 	refusals   map[string]registry.Refusal
 	reserved   int
 	todoFields map[string]int
@@ -190,7 +195,7 @@ type batch struct {
 // write does all of a transaction. What is read comes first, then objects, works, who owns them, and last their states,
 // which rest on the objects.
 func (b *batch) write(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{b.sort, b.putObjects, b.putWorks, b.putOwners, b.putReservations, b.putRefusals, b.setStates} {
+	for _, step := range []func(context.Context) error{b.sort, b.putObjects, b.putWorks, b.putOwners, b.putReservations, b.putCopies, b.putRefusals, b.setStates} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -213,6 +218,9 @@ func (b *batch) sort(ctx context.Context) error {
 		}
 		if t.Record != nil {
 			ids = append(ids, t.Record.ID)
+		}
+		if len(t.reservations) > 0 && t.Record == nil {
+			ids = append(ids, t.copyOf)
 		}
 	}
 	before, err := b.reg.ObjectsAt(ctx, b.scope, knownNames)
@@ -374,6 +382,39 @@ func (b *batch) putReservations(ctx context.Context) error {
 	return b.add(b.reg.PutReservations(ctx, b.scope, list))
 }
 
+// putCopies writes what was said of copies' names, under the works whose bytes they have, and finds those it reserves.
+func (b *batch) putCopies(ctx context.Context) error {
+	b.copied = map[concepts.WorkID]bool{}
+	var ids []concepts.WorkID
+	for _, t := range b.batch {
+		if t.Record == nil && len(t.reservations) > 0 {
+			ids = append(ids, t.copyOf)
+		}
+	}
+	slices.Sort(ids)
+	sums := map[concepts.WorkID]string{}
+	for chunk := range slices.Chunk(slices.Compact(ids), registry.MostPerPage) {
+		works, err := b.reg.WorksByID(ctx, b.scope, chunk)
+		if err != nil {
+			return err
+		}
+		for _, work := range works {
+			sums[work.ID] = work.SHA256
+		}
+	}
+	var list []registry.Reservation
+	for _, t := range b.batch {
+		if t.Record != nil || len(t.reservations) == 0 || sums[t.copyOf] == "" || sumOf(sums[t.copyOf]) != t.sum {
+			continue // the work is not kept, or another has its ID
+		}
+		list = append(list, t.reservations...)
+		if b.closes(t) {
+			b.copied[t.copyOf] = true
+		}
+	}
+	return b.add(b.reg.PutReservations(ctx, b.scope, list))
+}
+
 func (b *batch) putRefusals(ctx context.Context) error {
 	var list []registry.Refusal
 	for _, name := range slices.Sorted(maps.Keys(b.refusals)) {
@@ -382,23 +423,64 @@ func (b *batch) putRefusals(ctx context.Context) error {
 	return b.add(b.reg.PutRefusals(ctx, b.scope, list))
 }
 
-// setStates makes the batch's works Active or Reserved, and Missing those no object has any more.
+// setStates makes the batch's works Active or Reserved, and Missing those no object has any more. A work that was Reserved stays
+// so here: what is said of another name of its bytes may be why, and only a whole run has seen them all ([writer.lift]).
 func (b *batch) setStates(ctx context.Context) error {
+	next := map[concepts.WorkID]registry.WorkState{}
+	for _, t := range b.works {
+		delete(b.released, t.Record.ID)
+		state := registry.Active
+		if b.closes(t) {
+			b.reserved++
+			state = registry.Reserved
+		} else if b.closed[t.sum] || b.states[t.Record.ID] == registry.Reserved {
+			state = registry.Reserved
+		}
+		next[t.Record.ID] = state
+	}
+	for id := range b.copied {
+		state, met := next[id]
+		if !met {
+			state = b.states[id]
+		}
+		if state == registry.Active {
+			b.reserved++
+			next[id] = registry.Reserved
+		}
+	}
+	if err := b.findMissing(ctx, next); err != nil {
+		return err
+	}
 	now := map[registry.WorkState][]concepts.WorkID{}
-	set := func(id concepts.WorkID, state registry.WorkState) {
+	for id, state := range next {
 		if is := b.states[id]; is != state && is != registry.Recalled { // one that was not there was put as Active, the zero state
 			now[state] = append(now[state], id)
 		}
 	}
-	for _, t := range b.works {
-		delete(b.released, t.Record.ID)
-		state := registry.Active
-		if t.by == registry.ByTable || t.by == registry.ByFile && !b.consents.cover(t.Name) {
-			state = registry.Reserved
-			b.reserved++
+	if gone := now[registry.Missing]; len(gone) > 0 { // nothing is to be done for what is not there
+		slices.Sort(gone)
+		if err := b.add(b.reg.PutTodos(ctx, b.scope, gone, nil, b.writer.now)); err != nil {
+			return err
 		}
-		set(t.Record.ID, state)
 	}
+	for _, state := range []registry.WorkState{registry.Active, registry.Reserved, registry.Missing} {
+		slices.Sort(now[state]) // two writers lock them in one order
+		for chunk := range slices.Chunk(now[state], registry.MostPerPage) {
+			if err := b.add(b.reg.SetWorkState(ctx, b.scope, chunk, state, b.writer.now)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// closes tells whether what was said of an object, a copy's name too, reserves it in spite of all consents.
+func (w *writer) closes(t *taken) bool {
+	return t.by == registry.ByTable || t.by == registry.ByFile && !w.consents.cover(t.Name)
+}
+
+// findMissing says of the works that lost their object, and got no other, whether an object has their bytes still.
+func (b *batch) findMissing(ctx context.Context, next map[concepts.WorkID]registry.WorkState) error {
 	ids := slices.Sorted(maps.Keys(b.released))
 	for chunk := range slices.Chunk(ids, registry.MostPerPage) {
 		sums := make([][32]byte, len(chunk))
@@ -411,19 +493,7 @@ func (b *batch) setStates(ctx context.Context) error {
 		}
 		for i, id := range chunk {
 			if !have[sums[i]] {
-				set(id, registry.Missing)
-			}
-		}
-	}
-	if gone := now[registry.Missing]; len(gone) > 0 { // nothing is to be done for what is not there
-		if err := b.add(b.reg.PutTodos(ctx, b.scope, gone, nil, b.writer.now)); err != nil {
-			return err
-		}
-	}
-	for _, state := range []registry.WorkState{registry.Active, registry.Reserved, registry.Missing} {
-		for chunk := range slices.Chunk(now[state], registry.MostPerPage) {
-			if err := b.add(b.reg.SetWorkState(ctx, b.scope, chunk, state, b.writer.now)); err != nil {
-				return err
+				next[id] = registry.Missing
 			}
 		}
 	}

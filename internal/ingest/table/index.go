@@ -17,7 +17,7 @@ import (
 
 // The rows lie in one file behind each other, in the table's order:
 //
-//	uvarint length of what follows; uvarint line; uvarint number of the row; uvarint length, key; uvarint fields; for each: uvarint column, uvarint length, value
+//	uvarint length of what follows; uvarint 4 x line, 2 more if it was left out, 1 more if what it says on training was not read; uvarint number of the row; uvarint length, key; uvarint fields; for each: uvarint column, uvarint length, value
 //
 // The index is a file of entries of 16 bytes, sorted: the first 8 bytes of the SHA-256 of the key, and where its row begins,
 // both big-endian. It is made by writing the entries to 256 files by the first byte of the hash and sorting each: hashes
@@ -75,7 +75,7 @@ func hashOf(key string) uint64 {
 
 // add writes a row; columns are the numbers of its fields' columns.
 func (x *index) add(r Row, columns []int) error {
-	b := binary.AppendUvarint(x.buf[:0], uint64(r.Line))
+	b := binary.AppendUvarint(x.buf[:0], uint64(r.Line)<<2|bit(r.bad)<<1|bit(r.unread))
 	b = binary.AppendUvarint(b, uint64(r.n))
 	b = appendText(b, r.Key)
 	b = binary.AppendUvarint(b, uint64(len(columns)))
@@ -109,6 +109,13 @@ func (x *index) add(r Row, columns []int) error {
 	x.size += int64(n + len(b))
 	x.rows++
 	return nil
+}
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func appendText(b []byte, s string) []byte {
@@ -178,7 +185,7 @@ func (x *index) sortPart(f *os.File, out io.Writer) error {
 	return nil
 }
 
-// maxSame bounds how many rows of one key are looked at.
+// maxSame bounds how many rows of one key are looked at: one more says that there are more.
 const maxSame = 1000
 
 // find gives the rows of a key.
@@ -200,7 +207,7 @@ func (x *index) find(key string, columns []Column) ([]Row, error) {
 			if err != nil {
 				return nil, err
 			}
-			if row.Key == key && len(rows) < maxSame {
+			if row.Key == key && len(rows) <= maxSame {
 				rows = append(rows, row)
 			}
 		}
@@ -242,7 +249,8 @@ func parseRow(b []byte, columns []Column) (Row, error) {
 		b = b[n:]
 		return s
 	}
-	r := Row{Line: int64(number())}
+	line := number()
+	r := Row{Line: int64(line >> 2), bad: line&2 != 0, unread: line&1 != 0}
 	r.n = int64(number())
 	r.Key = text()
 	for range number() {
@@ -261,6 +269,8 @@ func (x *index) mark(n int64) bool {
 	bit := uint64(1) << (n % 64)
 	return x.used[n/64].Or(bit)&bit != 0
 }
+
+func (x *index) marked(n int64) bool { return x.used[n/64].Load()&(1<<(n%64)) != 0 }
 
 func (x *index) markAll(rows []Row) {
 	for _, r := range rows {
@@ -284,7 +294,7 @@ func (x *index) unused(columns []Column, fn func(Row) error) error {
 		if err != nil {
 			return err
 		}
-		if x.used[r.n/64].Load()&(1<<(r.n%64)) != 0 {
+		if r.bad || x.marked(r.n) {
 			continue
 		}
 		if err := fn(r); err != nil {

@@ -22,6 +22,12 @@
 // A row of more than 1 MiB ends the reading, as it means a broken quote; all other bad rows are left out and reported with
 // their lines, the first [MaxProblems] of them in words.
 //
+// # Bad rows
+//
+// What a row says on training is not lost with the row. Of rows about one file that differ, and of bad ones that name a file,
+// nothing is taken but the column data_mining, as far as it can be read ([Ambiguous]); a table without that column says
+// nothing of the kind. Bad rows that may be about a file they do not name are counted ([Table.Unnamed]).
+//
 // Look-ups may be made by several goroutines at once. The folder holds no state worth keeping: after a crash it may be deleted.
 package table
 
@@ -82,6 +88,8 @@ type Row struct {
 	Key    string // as joined by: in Unicode NFC
 	Fields []Field
 	n      int64 // number of the row
+	bad    bool  // left out: Fields are what it says on training
+	unread bool  // and that could not be read
 }
 
 // Get gives the value of a field, "" if there is none.
@@ -110,6 +118,7 @@ type Table struct {
 	Columns   []Column
 	Rows      int64 // taken
 	Bad       int64 // left out
+	Unnamed   int64 // bad ones that may be about a file they do not name, or have swallowed others
 	Problems  []Problem
 	Bytes     int64 // of the rows on disk
 
@@ -278,17 +287,23 @@ func (t *Table) readCSV(ctx context.Context, text *bufio.Reader, opt Options) er
 		case err == io.EOF:
 			return nil
 		case errors.As(err, &parse) && !errors.Is(err, errLongRow):
-			t.problem(int64(parse.StartLine), err)
+			bad := badRow{line: int64(parse.StartLine), why: err, cells: cellsOf(record), cut: true, swallowed: parse.Line > parse.StartLine}
+			if err := t.setAside(bad); err != nil {
+				return err
+			}
 			continue
 		case err != nil:
 			return fmt.Errorf("table: after line %d: %w", int64(n)+1, err)
 		}
 		line, _ := r.FieldPos(0)
 		if len(record) != len(fields) {
-			t.problem(int64(line), fmt.Errorf("%d fields, and the first line has %d", len(record), len(fields)))
+			why := fmt.Errorf("%d fields, and the first line has %d", len(record), len(fields))
+			if err := t.setAside(badRow{line: int64(line), why: why, cells: cellsOf(record), shifted: true}); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := t.add(int64(line), func(i int) (int, string) { return i, record[i] }, len(record)); err != nil {
+		if err := t.add(int64(line), cellsOf(record)); err != nil {
 			return err
 		}
 	}
@@ -329,6 +344,7 @@ func (t *Table) readJSONL(ctx context.Context, text *bufio.Reader, opt Options) 
 		}
 		var row map[string]json.RawMessage
 		if err := json.Unmarshal(raw, &row); err != nil {
+			t.Unnamed++
 			t.problem(line, fmt.Errorf("not a JSON object: %w", err))
 			continue
 		}
@@ -337,7 +353,7 @@ func (t *Table) readJSONL(ctx context.Context, text *bufio.Reader, opt Options) 
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		columns, values := make([]int, 0, len(names)), make([]string, 0, len(names))
+		cells := make([]cell, 0, len(names))
 		var bad error
 		for _, name := range names {
 			i, err := t.column(name, opt)
@@ -346,22 +362,26 @@ func (t *Table) readJSONL(ctx context.Context, text *bufio.Reader, opt Options) 
 			}
 			value, err := jsonText(row[name])
 			if err != nil {
-				bad = fmt.Errorf("%s: %w", name, err)
+				bad, value = fmt.Errorf("%s: %w", name, err), unreadable
 			}
-			columns, values = append(columns, i), append(values, value)
+			cells = append(cells, cell{i, value})
 		}
-		if bad == nil && t.Key == "" {
+		if t.Key == "" {
 			var fields []string
-			for _, i := range columns {
-				fields = append(fields, t.Columns[i].Field)
+			for _, c := range cells {
+				fields = append(fields, t.Columns[c.column].Field)
 			}
-			bad = t.setKey(opt, fields)
+			if err := t.setKey(opt, fields); bad == nil {
+				bad = err
+			}
 		}
 		if bad != nil {
-			t.problem(line, bad)
+			if err := t.setAside(badRow{line: line, why: bad, cells: cells}); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := t.add(line, func(i int) (int, string) { return columns[i], values[i] }, len(columns)); err != nil {
+		if err := t.add(line, cells); err != nil {
 			return err
 		}
 	}
@@ -409,22 +429,21 @@ func jsonText(raw json.RawMessage) (string, error) {
 }
 
 // add checks a row and writes it to disk. A bad one is a problem, no error.
-func (t *Table) add(line int64, cell func(int) (int, string), n int) error {
-	row := Row{Line: line, n: t.Rows}
+func (t *Table) add(line int64, cells []cell) error {
+	row := Row{Line: line, n: t.index.rows}
 	size := 0
-	columns := make([]int, 0, n)
-	for i := range n {
-		c, text := cell(i)
+	columns := make([]int, 0, len(cells))
+	leave := func(why error) error { return t.setAside(badRow{line: line, why: why, cells: cells}) }
+	for _, v := range cells {
+		c, text := v.column, v.text
 		if err := checkField(text); err != nil {
-			t.problem(line, fmt.Errorf("column %s: %w", t.Columns[c].Header, err))
-			return nil
+			return leave(fmt.Errorf("column %s: %w", t.Columns[c].Header, err))
 		}
 		field := t.Columns[c].Field
 		if field == t.Key {
 			key, err := keyOf(t.Key, text)
 			if err != nil {
-				t.problem(line, err)
-				return nil
+				return leave(err)
 			}
 			row.Key = key
 			continue
@@ -437,15 +456,13 @@ func (t *Table) add(line int64, cell func(int) (int, string), n int) error {
 		size += len(text)
 	}
 	if size > maxRowBytes {
-		t.problem(line, errLongRow)
-		return nil
+		return leave(errLongRow)
 	}
 	if row.Key == "" {
-		if n == 1 && len(row.Fields) == 0 {
+		if len(cells) == 1 && len(row.Fields) == 0 {
 			return nil // an empty line
 		}
-		t.problem(line, fmt.Errorf("no %s: the row is about no file", t.Key))
-		return nil
+		return leave(fmt.Errorf("no %s: the row is about no file", t.Key))
 	}
 	t.Rows++
 	return t.index.add(row, columns)
@@ -484,16 +501,6 @@ func checkField(s string) error {
 	return nil
 }
 
-// Ambiguous is the error for a key that several different rows have.
-type Ambiguous struct {
-	Key   string
-	Lines []int64
-}
-
-func (a *Ambiguous) Error() string {
-	return fmt.Sprintf("the table has several rows for %q that differ (lines %s); keep one", a.Key, strings.Trim(fmt.Sprint(a.Lines), "[]"))
-}
-
 // Lookup gives the row about a file: by its path below the root, or by the first of ids that has a row, as Key says. False
 // means that there is none. Errors: *Ambiguous, and those of the disk.
 func (t *Table) Lookup(path string, ids []string) (Row, bool, error) {
@@ -508,7 +515,8 @@ func (t *Table) Lookup(path string, ids []string) (Row, bool, error) {
 		if t.Key == FieldID {
 			key = strings.TrimSpace(key)
 		}
-		rows, err := t.index.find(norm.NFC.String(key), t.Columns)
+		key = norm.NFC.String(key)
+		rows, err := t.index.find(key, t.Columns)
 		if err != nil {
 			return Row{}, false, err
 		}
@@ -516,15 +524,9 @@ func (t *Table) Lookup(path string, ids []string) (Row, bool, error) {
 			continue
 		}
 		slices.SortFunc(rows, func(a, b Row) int { return int(a.Line - b.Line) })
-		for _, other := range rows[1:] {
-			if !slices.Equal(other.Fields, rows[0].Fields) {
-				a := &Ambiguous{Key: key}
-				for _, r := range rows[:min(len(rows), 10)] {
-					a.Lines = append(a.Lines, r.Line)
-				}
-				t.index.markAll(rows)
-				return Row{}, false, a
-			}
+		if slices.ContainsFunc(rows, func(r Row) bool { return r.bad || !slices.Equal(r.Fields, rows[0].Fields) }) {
+			t.index.markAll(rows)
+			return Row{}, false, ambiguous(key, rows)
 		}
 		t.index.markAll(rows[1:])
 		return rows[0], true, nil
@@ -534,6 +536,9 @@ func (t *Table) Lookup(path string, ids []string) (Row, bool, error) {
 
 // Use notes that a row has been joined and tells whether it had been before: two files of one name, or two that claim one id.
 func (t *Table) Use(r Row) (again bool) { return t.index.mark(r.n) }
+
+// Used tells whether a row has been joined already.
+func (t *Table) Used(r Row) bool { return t.index.marked(r.n) }
 
 // Unused calls fn with the rows that no file used, in the table's order, until fn returns an error.
 func (t *Table) Unused(fn func(Row) error) error { return t.index.unused(t.Columns, fn) }
