@@ -151,16 +151,20 @@ func (h *held) end(e *outcome) error {
 	q, s := h.s.q, h.s
 	var finished bool
 	err := q.reg.InTx(s.ctx, func(reg *registry.Registry) error {
-		if e.job != nil {
-			if err := reg.SetJobResult(s.ctx, h.scope, h.t.Job, e.job, q.now()); err != nil {
-				return err
-			}
-		}
 		j, moved, err := reg.EndPart(s.ctx, h.scope, h.t.of(), e.PartEnd, q.now())
 		if err != nil || !moved {
 			return err
 		}
 		finished = j.State == registry.JobFinished
+		if e.job != nil {
+			// What was found out in an earlier run may be of a place that was emptied since: this run finds it out itself.
+			if j.Run != h.t.Run {
+				return errStopped
+			}
+			if err := reg.SetJobResult(s.ctx, h.scope, h.t.Job, e.job, q.now()); err != nil {
+				return err
+			}
+		}
 		if e.also != nil {
 			if err := e.also(reg, j); err != nil {
 				return err
@@ -319,15 +323,15 @@ func (h *held) reopen(ctx context.Context, cause error, stage string, again []in
 func (h *held) gone(ctx context.Context, cause error) error {
 	q := h.s.q
 	ok := false
+	var j registry.Job
 	err := q.reg.InTx(ctx, func(reg *registry.Registry) (err error) {
-		var j registry.Job
 		j, ok, err = reg.ReopenParts(ctx, h.scope, h.t.of(), registry.Stage{Name: stagePlan, Parts: 1}, []int{0}, []string{stagePart, stageSeal, stageShard, stageFinish}, q.now())
-		h.t.Run = j.Run
 		return err
 	})
 	if err != nil || !ok {
 		return err
 	}
+	h.t.Run = j.Run
 	return h.fail(ctx, fmt.Errorf("%w; 'jobs retry' begins it anew", cause))
 }
 
