@@ -90,20 +90,25 @@ func (m madeOf) outcome(e registry.PartEnd) (*outcome, error) {
 func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	q := h.s.q
 	key := makingKey(h.scope, h.t.Job)
+	q.dropOther(h.scope, h.t.Job, name)
 	q.mu.Lock()
 	m := q.makings[key]
 	mine := m == nil
 	if mine {
-		m = &making{ready: make(chan struct{})}
+		m = &making{ready: make(chan struct{}), name: name}
 		q.makings[key] = m
 	}
 	m.users++
+	m.idle = false
 	q.mu.Unlock()
 	release := func() { q.release(m, false) }
 	if mine {
 		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.s.may)
 		if err == nil {
 			m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
+			q.mu.Lock()
+			m.name = opened.m.Job()
+			q.mu.Unlock()
 		}
 		m.err = err
 		close(m.ready)
@@ -126,12 +131,25 @@ func makingKey(scope registry.Scope, job string) string { return scope.Tenant + 
 
 // drop forgets a job's Making: the next part opens it anew.
 func (q *Queue) drop(scope registry.Scope, job string) {
+	q.dropIf(scope, job, func(*making) bool { return true })
+}
+
+// dropOther forgets a job's Making unless it is of that name. What is to be begun ("") is begun anew: whatever is open, its
+// place may have been emptied since.
+func (q *Queue) dropOther(scope registry.Scope, job, name string) {
+	q.dropIf(scope, job, func(m *making) bool { return name == "" || m.name != name })
+}
+
+// dropIf forgets a job's Making if is, under the queue's lock, says so.
+func (q *Queue) dropIf(scope registry.Scope, job string, is func(*making) bool) {
 	key := makingKey(scope, job)
 	q.mu.Lock()
 	m := q.makings[key]
-	delete(q.makings, key)
-	if m != nil {
+	if m != nil && is(m) {
+		delete(q.makings, key)
 		m.users++
+	} else {
+		m = nil
 	}
 	q.mu.Unlock()
 	if m != nil {

@@ -261,8 +261,8 @@ func (q *Queue) again(ctx context.Context, scope registry.Scope, id string, from
 }
 
 // Begun tells of a job whose delivery was begun in its place by the caller (delivery.Begin) under a name, that of
-// delivery.Making.Job. Where the job knows it by another name the place was emptied meanwhile: the job begins anew, as it
-// does after Resume and Retry if it rests. A job that is over is ErrState.
+// delivery.Making.Job: "" where the place holds it finished. Where the job knows it by another name the place was emptied
+// meanwhile: the job begins anew, as it does after Resume and Retry if it rests. A job that is over is ErrState.
 func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string) (j registry.Job, err error) {
 	q.forget(id)
 	err = q.reg.InTx(ctx, func(reg *registry.Registry) error {
@@ -271,6 +271,9 @@ func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string
 		}
 		rests := j.State == registry.JobPaused || j.State == registry.JobFailed
 		anew := j.Stage != stagePlan && madeBy(j).Making != name
+		if name == "" && j.Stage == stageFinish {
+			anew = false // somebody is just finishing it, or has and could not say so: what is left to do finds the manifest
+		}
 		if rests {
 			if j, _, err = reg.MoveJob(ctx, scope, id, registry.JobRunning, "", q.now()); err != nil {
 				return err

@@ -85,8 +85,10 @@ type making struct {
 	close  []func() error
 
 	// Of one that is shared, under the queue's lock:
+	name    string // delivery.Making.Job
 	users   int
 	dropped bool // the last user closes it
+	idle    bool // nobody has used it since it was looked at
 }
 
 // loading is a catalogue with its numbers, in memory once however many deliveries are of it.

@@ -45,6 +45,7 @@ var (
 	jobParts     = paged("parts of a job", "si", "SELECT "+partColumns+" FROM job_parts WHERE job = $1 AND (stage, part) > ($2, $3) ORDER BY stage, part", int64(10))
 	partsInState = paged("parts of a job in a state", "si", "SELECT "+partColumns+" FROM job_parts WHERE job = $1 AND state = $2 AND (stage, part) > ($3, $4) ORDER BY stage, part", int64(10), string(PartRunning))
 	partsDone    = lookup("parts of a stage that are done", "SELECT part FROM job_parts WHERE job = $1 AND stage = $2 AND part >= $3 AND part < $4 AND state = 'done' ORDER BY part", int64(10), "mark", int64(0), int64(1000))
+	undone       = lookup("what the done parts of a stage have done", "SELECT CAST(coalesce(sum(done), 0) AS BIGINT), CAST(coalesce(sum(refused), 0) AS BIGINT) FROM job_parts WHERE job = $1 AND stage = $2 AND state = 'done'", int64(10), "mark")
 	partsOf      = lookup("parts of a worker", "SELECT job, stage, part, hand, falls FROM job_parts WHERE worker = $1 AND state = 'running'", "worker-1")
 )
 
@@ -304,6 +305,12 @@ func (r *Registry) ReopenParts(ctx context.Context, s Scope, ticket Ticket, back
 			}
 		}
 		for _, stage := range undo {
+			var done, refused int64
+			if _, err := one(ctx, t, undone.text, []any{j.n, stage}, &done, &refused); err != nil {
+				return err
+			}
+			j.done -= done
+			j.refused -= refused
 			if _, err := t.exec(ctx, "UPDATE job_parts SET state = 'waiting', done = 0, refused = 0 WHERE job = $1 AND stage = $2", j.n, stage); err != nil {
 				return err
 			}

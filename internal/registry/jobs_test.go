@@ -253,5 +253,11 @@ func TestReopenedParts(t *testing.T) {
 		}
 		_, _, err := r.ReopenParts(ctx, ours, seal, Stage{"mark", 5}, []int{7}, nil, noon)
 		wants(t, err, ErrState)
+		// From the start again, nothing of it counts any more.
+		j, ok, err := r.ReopenParts(ctx, ours, seal, Stage{"plan", 1}, []int{0}, []string{"mark", "seal"}, noon)
+		must(t, err)
+		if !ok || j.Done != 0 || j.Refused != 0 || j.Stage != "plan" {
+			t.Fatalf("%v %+v", ok, j)
+		}
 	})
 }
