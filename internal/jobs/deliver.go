@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
@@ -37,8 +38,8 @@ func (h *held) deliver() (*outcome, error) {
 		return nil, fmt.Errorf("%w: its spec: %w", errSpec, err)
 	}
 	made := madeBy(h.job)
-	if v := h.s.q.config.CodeVersion; v != "" && v != spec.CodeVersion {
-		return nil, fmt.Errorf("%w: %s, not %s; run that one, or cancel the job and begin anew", errVersion, spec.CodeVersion, v)
+	if err := h.s.q.foreign(h.job); err != nil {
+		return nil, err
 	}
 	switch h.t.Stage {
 	case stagePlan:
@@ -263,11 +264,20 @@ func (h *held) careful(m *making, opt delivery.PartOptions) (r delivery.PartResu
 	}
 }
 
+// mostTimed is of how many jobs a process remembers what they took.
+const mostTimed = 100
+
 // took adds to what a job's parts took in this process.
 func (q *Queue) took(job string, t delivery.Times) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	sum := q.times[job]
+	sum, known := q.times[job]
+	if !known {
+		if q.timed = append(q.timed, job); len(q.timed) > mostTimed {
+			delete(q.times, q.timed[0])
+			q.timed = slices.Delete(q.timed, 0, 1)
+		}
+	}
 	sum.Add(t)
 	q.times[job] = sum
 }

@@ -99,6 +99,7 @@ type Queue struct {
 	loads    map[string]*loading
 	failures map[string]error // why this process failed a job
 	times    map[string]delivery.Times
+	timed    []string // the jobs of times, the newest last
 	working  bool
 }
 
@@ -290,7 +291,7 @@ func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string
 		if !rests && !anew {
 			return nil
 		}
-		return q.issue(ctx, reg, scope, id, j.Priority)
+		return q.issue(ctx, reg, scope, id, priorityOf(j))
 	})
 	return j, err
 }
@@ -325,9 +326,10 @@ func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to re
 		}
 		switch {
 		case to == registry.JobRunning:
-			return q.issue(ctx, reg, scope, id, j.Priority)
-		case to == registry.JobCancelled && j.Kind == registry.DeliveryJob && !j.Started.IsZero():
-			// At once where nobody works on it; then when who did has surely noticed; then when who was lost is surely gone.
+			return q.issue(ctx, reg, scope, id, priorityOf(j))
+		case to == registry.JobCancelled && j.Kind == registry.DeliveryJob:
+			// Who asked for it has begun it in its place, whether a worker has taken it up or not. At once where nobody works on it;
+			// then when who did has surely noticed; then when who was lost is surely gone.
 			for _, after := range []time.Duration{0, 2 * stateKept, q.config.Timing.Dead + q.config.Timing.Beat} {
 				if err := q.river.insert(ctx, reg, scope, []registry.Ticket{{Job: id, Run: j.Run, Stage: stageAbandon}}, firstPriority, time.Now().Add(after)); err != nil {
 					return err
@@ -370,7 +372,7 @@ func (q *Queue) forget(id string) {
 	delete(q.failures, id)
 }
 
-// Times is what the parts of a job took that this process worked on.
+// Times is what the parts of a job took that this process worked on, of the last hundred jobs it took up.
 func (q *Queue) Times(id string) delivery.Times {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -383,6 +385,9 @@ var permanent = []error{delivery.ErrOtherParameters, delivery.ErrForeign, delive
 
 // errSpec says that a job cannot be worked on as it is.
 var errSpec = errors.New("jobs: the job cannot be worked on here")
+
+// ErrBusy is for what Config's functions return: somebody else has what is needed. It is waited for, for as long as that takes.
+var ErrBusy = errors.New("jobs: somebody else has what is needed")
 
 // ErrFinal is for what Config's functions return: trying again will not help.
 var ErrFinal = errors.New("jobs: trying again will not help")

@@ -51,6 +51,14 @@ func (h *held) set(done, refused int64) {
 
 // take works on what a ticket names. What it returns is for River: nil where the ticket is used up.
 func (s *session) take(_ context.Context, t ticket) (err error) {
+	s.mu.Lock()
+	s.taken[t.number] = 0
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.taken[t.number] = steady()
+		s.mu.Unlock()
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			s.q.config.Log.Error("internal error, please report it", "job", t.Job, "stage", t.Stage, "part", t.Part, "error", fmt.Sprint(p))
@@ -113,9 +121,24 @@ func (s *session) begin(scope registry.Scope, t ticket) (b *registry.Begun, err 
 				return err
 			}
 		}
-		return q.issueSome(s.ctx, reg, scope, t.Job, b.Job.Priority, 1)
+		if q.foreign(b.Job) != nil {
+			return nil // it would take up one ticket after the other, and leave them all
+		}
+		return q.issueSome(s.ctx, reg, scope, t.Job, priorityOf(b.Job), 1)
 	})
 	return b, err
+}
+
+// foreign returns errVersion for a delivery that another version of the program has to make.
+func (q *Queue) foreign(j registry.Job) error {
+	var spec struct {
+		CodeVersion string `json:"code_version"`
+	}
+	own := q.config.CodeVersion
+	if own == "" || j.Kind != registry.DeliveryJob || json.Unmarshal(j.Spec, &spec) != nil || spec.CodeVersion == own {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, not %s; run that one, or ask for the delivery again with this one and --force", errVersion, spec.CodeVersion, own)
 }
 
 // outcome is what a part's work gives to its end.
@@ -209,9 +232,12 @@ func (h *held) failed(err error) error {
 			log.Warn("the registry was not told", "error", err.Error())
 		}
 		return river.JobSnooze(0)
-	case errors.Is(err, errVersion):
-		log.Warn("part left to another process", "error", err.Error())
+	case errors.Is(err, errVersion), errors.Is(err, ErrBusy):
+		log.Warn("part left for a while", "error", err.Error())
 		q.reg.LeavePart(ctx, h.scope, h.t.of(), s.id, false, err.Error(), q.now())
+		if errors.Is(err, ErrBusy) {
+			return river.JobSnooze(q.config.busyPause())
+		}
 		return river.JobSnooze(versionPause)
 	case errors.Is(err, errStopped):
 		log.Info("part left: the job is paused, cancelled or set going anew")
@@ -262,6 +288,9 @@ func backoff(first time.Duration, failures int) time.Duration {
 func (h *held) fail(ctx context.Context, cause error) error {
 	q := h.s.q
 	q.mu.Lock()
+	if len(q.failures) > mostTimed {
+		clear(q.failures)
+	}
 	q.failures[h.t.Job] = cause
 	q.mu.Unlock()
 	if errors.Is(cause, errCancelled) {
@@ -368,6 +397,11 @@ func (s *session) clear(scope registry.Scope, j registry.Job, stage string) erro
 	if made.Making == "" && stage == stageSweep {
 		return nil
 	}
+	if stage == stageAbandon {
+		if taken, err := s.takenOver(scope, j.ID, spec.Place); err != nil || taken {
+			return err
+		}
+	}
 	// Without a name it was cancelled while it was being planned: what that began is begun again, to be abandoned.
 	m, err := s.q.open(s.ctx, scope, spec, made.Making, s.may)
 	if made.Making == "" && err != nil && !passes(err) {
@@ -384,6 +418,16 @@ func (s *session) clear(scope registry.Scope, j registry.Job, stage string) erro
 		return err
 	}
 	return nil
+}
+
+// takenOver tells whether a job that is not over makes a delivery in the place of one that is: what lies there, also what it
+// has found there and goes on with, is that job's.
+func (s *session) takenOver(scope registry.Scope, id, place string) (bool, error) {
+	list, err := s.q.jobsIn(s.ctx, scope, registry.JobPlanned, registry.JobRunning, registry.JobPaused, registry.JobFailed)
+	return slices.ContainsFunc(list, func(j registry.Job) bool {
+		var spec DeliverySpec
+		return j.ID != id && j.Kind == registry.DeliveryJob && json.Unmarshal(j.Spec, &spec) == nil && spec.Place == place
+	}), err
 }
 
 // intake runs an import.
@@ -405,8 +449,14 @@ func (h *held) intake() (*outcome, error) {
 // errVersion says that a delivery was begun by another program, whose bytes may be others.
 var errVersion = errors.New("jobs: the delivery was begun by another version of the program")
 
-// versionPause is how long a part waits for a process of the right version.
-const versionPause = 30 * time.Second
+// versionPause is how long a part waits for a process of the right version, and busyPauses how many pauses after a first
+// failure it waits for whoever keeps it busy.
+const (
+	versionPause = 30 * time.Second
+	busyPauses   = 10
+)
+
+func (c Config) busyPause() time.Duration { return busyPauses * c.Backoff }
 
 // before is asked before each work, and with "" before each change of the place.
 func (h *held) before(ctx context.Context, _ concepts.WorkID) error {

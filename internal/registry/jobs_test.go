@@ -204,6 +204,16 @@ func TestDeadWorkers(t *testing.T) {
 		if j := get[Job](t)(r.Job(ctx, ours, "j")); j.Done != 5 {
 			t.Errorf("%+v", j)
 		}
+		// Set going again it is as if nobody had died over it.
+		for _, to := range []JobState{JobPaused, JobRunning} {
+			_, _, err := r.MoveJob(ctx, ours, "j", to, "", noon)
+			must(t, err)
+		}
+		for _, p := range get[List[JobPart]](t)(r.JobParts(ctx, ours, "j", PartWaiting, Page{})).Items {
+			if p.Deaths != 0 || len(p.Falls) != 0 {
+				t.Errorf("%+v", p)
+			}
+		}
 		must(t, r.EndWorker(ctx, ops, "alive"))
 		var states []string
 		for _, w := range all(t, 2, func(p Page) (List[Worker], error) { return r.Workers(ctx, ops, "", p) }) {
