@@ -71,9 +71,7 @@ func (c *deliverRunCmd) book(s *session, r *records, spec delivery.Spec, st stor
 		return nil, err
 	}
 	b.delivery.Licence = b.licence.ID
-	switch known, err := r.reg.Delivery(s.ctx, r.scope, b.delivery.ID); {
-	case err == nil && known.State == registry.Cancelled:
-		return nil, badInput("delivery %s was cancelled: %s; choose another place", known.ID, known.Why)
+	switch known, err := b.known(s); {
 	case err == nil && known.State == registry.Delivered && finished(s.ctx, st):
 		return b, nil // it may be looked at whatever has become of the licence since
 	case err != nil && !errors.Is(err, registry.ErrNotFound):

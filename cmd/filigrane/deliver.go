@@ -130,6 +130,9 @@ func (c *deliverRunCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if _, err := c.paperTerms(spec, b.licence); err != nil { // before anything is marked
+		return err
+	}
 	d, err := c.make(s, r, spec, st, b)
 	if err != nil {
 		return deliveryError(err)

@@ -149,12 +149,45 @@ func TestJobVerbs(t *testing.T) {
 	if entries, err := os.ReadDir(place); err != nil || len(entries) > 1 { // the folder of locks may stay
 		t.Errorf("a cancelled delivery left %v, %v", entries, err)
 	}
-	if o := sh.must(2, "deliver", "-c", "spring", "--geometry", "square:256", "-o", place); !strings.Contains(o.err, "was cancelled") {
-		t.Error(o.err)
+	// Asked for again it is another delivery, in the same place.
+	o := sh.deliver(0, place)
+	if d := one[deliverJSON](t, o.out); d.ID != left.ID+"-2" || !strings.Contains(o.err, "was cancelled") {
+		t.Errorf("%+v: %s", d, o.err)
 	}
+	sh.must(0, "deliver", "verify", place)
 	sh.must(2, "jobs", "show", "nobody's")
 	sh.must(2, "jobs", "list", "--state", "tired")
 	sh.must(2, "worker", "--kinds", "tea")
+}
+
+// TestAskedOtherwise: a delivery that waits, and is asked for again with other papers, is made as it was asked for last.
+func TestAskedOtherwise(t *testing.T) {
+	sh, _ := bank(t)
+	place := filepath.Join(t.TempDir(), "place")
+	first := one[detachedJSON](t, sh.deliver(0, place, "--detach", "--licence-url", "https://bank.example/one").out)
+	if o := sh.deliver(2, place, "--licence-url", "bank.example/two"); !strings.Contains(o.err, "scheme") {
+		t.Error(o.err)
+	}
+	if j := sh.job(first.Job); j.State != "planned" {
+		t.Errorf("%+v", j)
+	}
+	second := one[detachedJSON](t, sh.deliver(0, place, "--detach", "--licence-url", "https://bank.example/two").out)
+	if second.ID != first.ID || second.Job == first.Job {
+		t.Errorf("%+v, then %+v", first, second)
+	}
+	if j := sh.job(first.Job); j.State != "cancelled" || !strings.Contains(j.Why, second.Job) {
+		t.Errorf("%+v", j)
+	}
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(second.Job); j.State != "finished" {
+		t.Errorf("%+v", j)
+	}
+	if text := string(read(t, filepath.Join(place, "croissant.json"))); !strings.Contains(text, "https://bank.example/two") {
+		t.Error("the papers are those asked for first")
+	}
+	if again := one[deliverJSON](t, sh.deliver(0, place, "--licence-url", "https://bank.example/two").out); !again.AlreadyFinished {
+		t.Errorf("%+v", again)
+	}
 }
 
 // TestDetachedImport: an import by a worker puts into the registry what the verb does.

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -193,6 +194,18 @@ func (q *Queue) Deliver(ctx context.Context, scope registry.Scope, id string, d 
 		_, err := reg.AddDelivery(ctx, scope, d, q.now())
 		return err
 	})
+}
+
+// Same tells whether a job makes a delivery as a spec says, whoever waits for it.
+func (s DeliverySpec) Same(j registry.Job) bool {
+	var is DeliverySpec
+	if json.Unmarshal(j.Spec, &is) != nil {
+		return false
+	}
+	s.Priority, is.Priority = 0, 0
+	a, err := json.Marshal(s)
+	b, other := json.Marshal(is)
+	return err == nil && other == nil && bytes.Equal(a, b)
 }
 
 // Import asks for an import under an id. The same again changes nothing.
