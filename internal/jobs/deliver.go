@@ -11,6 +11,7 @@ import (
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store"
 )
 
 // madeOf is the result of a delivery's job: which job of its place it is, and, when it is finished, what came out.
@@ -346,14 +347,16 @@ func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.
 			return nil, nil, err
 		}
 	}
+	if _, err := q.manifest(ctx, spec.Place); errors.Is(err, store.ErrNotFound) {
+		return nil, nil, delivery.ErrGone // whatever was begun there since is somebody else's
+	}
 	spec.Force = false
 	if m, err = q.open(ctx, h.scope, spec, "", h.s.may); err != nil {
 		return nil, nil, err
 	}
 	if d = m.m.Done(); d == nil {
-		err := m.m.Abandon(ctx) // just begun, and nobody's
 		m.shut()
-		return nil, nil, errors.Join(delivery.ErrGone, err)
+		return nil, nil, delivery.ErrGone
 	}
 	return m, d, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 )
@@ -98,5 +99,31 @@ func TestAskedAgainAtTheEnd(t *testing.T) {
 	must(t, err)
 	if j.Done != works || madeBy(j).Receipt != "key" {
 		t.Errorf("%+v", j)
+	}
+}
+
+// TestFinishOfAnother: a job at its end, in whose place another delivery was begun meanwhile, leaves that alone.
+func TestFinishOfAnother(t *testing.T) {
+	f := newFixture(t, drivers[0].place(t))
+	place := filepath.Join(t.TempDir(), "place")
+	q := f.queue(t, func(c *Config) {
+		c.Papers = func(context.Context, registry.Scope, DeliverySpec, *concepts.Frozen, store.Store) (string, error) {
+			return "", fmt.Errorf("%w: no ink", ErrFinal)
+		}
+	})
+	f.deliver(t, q, "d1", place)
+	_, err := q.WorkUntil(ctx, bank, "d1", nil)
+	if !errors.Is(err, ErrFinal) {
+		t.Fatal(err)
+	}
+	must(t, os.RemoveAll(place))
+	f.beginAt(t, q, place)
+	_, err = q.Retry(ctx, bank, "d1")
+	must(t, err)
+	if _, err = q.WorkUntil(ctx, bank, "d1", nil); !errors.Is(err, delivery.ErrGone) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(place, "job.json")); err != nil {
+		t.Error("the other one was abandoned:", err)
 	}
 }
