@@ -49,7 +49,6 @@ type deliverRunCmd struct {
 	Detach    bool          `help:"Leave the work to workers ('filigrane worker') and print the job's name."`
 	Force     bool          `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
 
-	story workspace.Story // of the catalogue
 }
 
 // Help explains a delivery.
@@ -222,7 +221,7 @@ func (c *deliverRunCmd) spec(s *session, r *records, place string) (spec deliver
 	if err != nil {
 		return spec, err
 	}
-	spec.Catalogue, c.story = cat.Frozen, cat.Grouping
+	spec.Catalogue = cat.Frozen
 	if err := c.history(s, r, &spec, place); err != nil {
 		return spec, err
 	}

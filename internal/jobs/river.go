@@ -345,7 +345,7 @@ func steal(ctx context.Context, reg *registry.Registry) (n int64, err error) {
 	return n, nil
 }
 
-// waiting counts the tickets of a queue that somebody has or will have, by job and run.
+// waiting counts the tickets of a queue that somebody has or will have, by job and run. Late ones do not count.
 func waiting(ctx context.Context, reg *registry.Registry, queue string) (map[string]int, error) {
 	const postgres = `SELECT args FROM river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable', 'pending') AND queue = $1`
 	const sqlite = `SELECT json(args) FROM river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable', 'pending') AND queue = ?`
@@ -355,7 +355,9 @@ func waiting(ctx context.Context, reg *registry.Registry, queue string) (map[str
 		if err := json.Unmarshal(text, &t); err != nil {
 			return fmt.Errorf("jobs: a ticket in the queue: %w", err)
 		}
-		counts[runOf(t.Job, t.Run)]++
+		if !t.late() {
+			counts[runOf(t.Job, t.Run)]++
+		}
 		return nil
 	}
 	if pool := reg.Pool(); pool != nil {
