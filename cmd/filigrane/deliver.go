@@ -48,7 +48,6 @@ type deliverRunCmd struct {
 	Wait      time.Duration `placeholder:"TIME" help:"Wait so long, such as 1m, for another run that holds the place. That of a run that was killed in a bucket ends within half a minute."`
 	Detach    bool          `help:"Leave the work to workers ('filigrane worker') and print the job's name."`
 	Force     bool          `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
-
 }
 
 // Help explains a delivery.

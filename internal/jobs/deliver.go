@@ -102,12 +102,7 @@ func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	q.mu.Unlock()
 	release := func() { q.release(m, false) }
 	if mine {
-		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.fence)
-		if err == nil {
-			m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
-		}
-		m.err = err
-		close(m.ready)
+		q.fill(m, func() (*making, error) { return q.open(h.s.ctx, h.scope, spec, name, h.fence) })
 	}
 	select {
 	case <-m.ready:
@@ -121,6 +116,17 @@ func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 		return nil, nil, m.err
 	}
 	return m, release, nil
+}
+
+// fill opens what the parts share. Should that panic, nobody waits for it for ever.
+func (q *Queue) fill(m *making, open func() (*making, error)) {
+	defer close(m.ready)
+	m.err = errors.New("jobs: internal error: the delivery was not opened")
+	opened, err := open()
+	if err == nil {
+		m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
+	}
+	m.err = err
 }
 
 func makingKey(scope registry.Scope, job string) string { return scope.Tenant + "\x00" + job }
