@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
@@ -16,9 +15,11 @@ import (
 
 // madeOf is the result of a delivery's job: which job of its place it is, and, when it is finished, what came out.
 type madeOf struct {
-	Making         string            `json:"making,omitempty"` // delivery.Making.Job
-	Parts          int               `json:"parts,omitempty"`
-	Shards         int               `json:"shards,omitempty"`
+	Making string `json:"making,omitempty"` // delivery.Making.Job
+	Parts  int    `json:"parts,omitempty"`
+	Shards int    `json:"shards,omitempty"`
+	// Finishing: a worker has begun to finish the delivery in its place, perhaps has finished it.
+	Finishing      bool              `json:"finishing,omitempty"`
 	ManifestSHA256 string            `json:"manifest_sha256,omitempty"`
 	Receipt        string            `json:"receipt,omitempty"` // key that signed it
 	Summary        *delivery.Summary `json:"summary,omitempty"`
@@ -55,7 +56,7 @@ func (h *held) deliver() (*outcome, error) {
 	defer release()
 	switch h.t.Stage {
 	case stagePart:
-		return h.mark(m)
+		return h.mark(m, spec)
 	case stageSeal:
 		if err := h.before(h.s.ctx, ""); err != nil {
 			return nil, err
@@ -64,7 +65,7 @@ func (h *held) deliver() (*outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		made.Shards = shards
+		made.Shards, made.Finishing = shards, false
 		then := registry.Stage{Name: stageShard, Parts: shards}
 		if shards == 0 {
 			then = registry.Stage{Name: stageFinish, Parts: 1}
@@ -105,15 +106,7 @@ func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	q.mu.Unlock()
 	release := func() { q.release(m, false) }
 	if mine {
-		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.s.may)
-		if err == nil {
-			m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
-			q.mu.Lock()
-			m.name = opened.m.Job()
-			q.mu.Unlock()
-		}
-		m.err = err
-		close(m.ready)
+		q.fill(m, func() (*making, error) { return q.open(h.s.ctx, h.scope, spec, name, h.fence) })
 	}
 	select {
 	case <-m.ready:
@@ -127,6 +120,20 @@ func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 		return nil, nil, m.err
 	}
 	return m, release, nil
+}
+
+// fill opens what the parts share. Should that panic, nobody waits for it for ever.
+func (q *Queue) fill(m *making, open func() (*making, error)) {
+	defer close(m.ready)
+	m.err = errors.New("jobs: internal error: the delivery was not opened")
+	opened, err := open()
+	if err == nil {
+		m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
+		q.mu.Lock()
+		m.name = opened.m.Job()
+		q.mu.Unlock()
+	}
+	m.err = err
 }
 
 func makingKey(scope registry.Scope, job string) string { return scope.Tenant + "\x00" + job }
@@ -183,6 +190,11 @@ func (h *held) plan(spec DeliverySpec) (*outcome, error) {
 	}
 	defer release()
 	made := madeOf{Making: m.m.Job(), Parts: m.m.Parts()}
+	if m.m.Done() == nil {
+		if err := h.s.q.allowed(h.s.ctx, h.scope, spec); err != nil {
+			return nil, err
+		}
+	}
 	e := registry.PartEnd{Total: int64(m.m.Works()), Then: registry.Stage{Name: stagePart, Parts: made.Parts}}
 	switch {
 	case m.m.Done() != nil:
@@ -196,13 +208,35 @@ func (h *held) plan(spec DeliverySpec) (*outcome, error) {
 // carefulAfter is after how many deaths of workers over a part its works are tried one by one, alone in the process.
 const carefulAfter = 2
 
-// mark does a part: the works are marked and staged.
-func (h *held) mark(m *making) (*outcome, error) {
-	final := h.part.Tries >= h.s.q.config.Tries-1
-	opt := delivery.PartOptions{Final: final, Before: h.before, Crashed: func(w concepts.WorkID) bool { return h.part.Falls[string(w)] > h.s.q.config.Poison },
+// mark does a part: the works are marked and staged. Those whose masters cannot be had are asked for again; after the last
+// time they are refused, if others of the part could be had. If none could the job fails: what is wrong is the place
+// of the masters, or the way to it, and not the works.
+func (h *held) mark(m *making, spec DeliverySpec) (*outcome, error) {
+	opt := delivery.PartOptions{Before: h.before, Crashed: func(w concepts.WorkID) bool { return h.part.Falls[string(w)] > h.s.q.config.Poison },
 		Progress: func(done, _, refused int, _ concepts.WorkID) { h.set(int64(done), int64(refused)) }}
-	var r delivery.PartResult
-	var err error
+	r, err := h.pass(m, opt)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(r.Passing); n > 0 {
+		first := r.Passing[0]
+		last, away := h.part.Tries >= h.s.q.config.Tries-1, h.away(m, spec, r)
+		if last && away {
+			return nil, fmt.Errorf("%w: not one of the %d of this part; the first is %s (%s): %s. No work was refused for it: see that %s can be reached where the workers run, then 'filigrane jobs retry'; or freeze a new version without these works", errPassing, n, first.Path, first.Kind, first.Detail, spec.Masters)
+		}
+		if !last {
+			return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, n, first.Path, first.Kind, first.Detail)
+		}
+		opt.Final = true
+		if r, err = h.pass(m, opt); err != nil {
+			return nil, err
+		}
+	}
+	return &outcome{PartEnd: registry.PartEnd{Done: int64(r.Works), Refused: int64(r.Refused), Then: registry.Stage{Name: stageSeal, Parts: 1}}}, nil
+}
+
+// pass goes over the works of a part once.
+func (h *held) pass(m *making, opt delivery.PartOptions) (r delivery.PartResult, err error) {
 	if h.part.Deaths < carefulAfter {
 		h.s.q.alone.RLock()
 		r, err = m.m.Part(h.s.ctx, h.t.Part, m.source, opt)
@@ -211,14 +245,7 @@ func (h *held) mark(m *making) (*outcome, error) {
 		r, err = h.careful(m, opt)
 	}
 	h.s.q.took(h.t.Job, r.Times)
-	if err != nil {
-		return nil, err
-	}
-	if len(r.Passing) > 0 && !final {
-		first := r.Passing[0]
-		return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, len(r.Passing), first.Path, first.Kind, first.Detail)
-	}
-	return &outcome{PartEnd: registry.PartEnd{Done: int64(r.Works), Refused: int64(r.Refused + len(r.Passing)), Then: registry.Stage{Name: stageSeal, Parts: 1}}}, nil
+	return r, err
 }
 
 // errPassing says that masters could not be had, which may pass.
@@ -290,6 +317,9 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 	if err := h.before(ctx, ""); err != nil {
 		return nil, err
 	}
+	if err := h.ready(spec, made); err != nil {
+		return nil, err
+	}
 	m, d, err := h.finished(spec, made)
 	if err != nil {
 		return nil, err
@@ -307,11 +337,11 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 		paper := &making{}
 		paper.closes(st)
 		defer paper.shut()
-		if made.Receipt, err = q.config.Papers(ctx, h.scope, spec, m.spec.Catalogue, fenced{st, h.s.may}); err != nil {
+		if made.Receipt, err = q.config.Papers(ctx, h.scope, spec, m.spec.Catalogue, fenced{st, h.fence}); err != nil {
 			return nil, err
 		}
 	}
-	made.ManifestSHA256, made.Summary = d.SHA256(), &d.Summary
+	made.ManifestSHA256, made.Summary, made.Finishing = d.SHA256(), &d.Summary, false
 	made.Shards = len(d.Shards)
 	out, err := made.outcome(registry.PartEnd{})
 	if err != nil {
@@ -321,12 +351,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 		if err := q.moveDelivery(ctx, reg, h.scope, j.Subject, registry.Delivered, "", out.job); err != nil {
 			return err
 		}
-		if j.Lost == 0 {
-			return nil
-		}
-		// Who was lost may come back to life until he notices that he was buried.
-		after := q.config.Timing.Dead + q.config.Timing.Beat
-		return q.river.insert(ctx, reg, h.scope, []registry.Ticket{{Job: j.ID, Run: j.Run, Stage: stageSweep}}, usualPriority, time.Now().Add(after))
+		return q.sweepsOf(ctx, reg, h.scope, j, spec.Place)
 	}
 	return out, nil
 }
@@ -336,7 +361,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.Delivery, err error) {
 	q, ctx := h.s.q, h.s.ctx
 	if made.Making != "" {
-		if m, err = q.open(ctx, h.scope, spec, made.Making, h.s.may); err != nil {
+		if m, err = q.open(ctx, h.scope, spec, made.Making, h.fence); err != nil {
 			return nil, nil, err
 		}
 		if d, err = m.m.Finish(ctx); err == nil {
@@ -351,7 +376,7 @@ func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.
 		return nil, nil, delivery.ErrGone // whatever was begun there since is somebody else's
 	}
 	spec.Force = false
-	if m, err = q.open(ctx, h.scope, spec, "", h.s.may); err != nil {
+	if m, err = q.open(ctx, h.scope, spec, "", h.fence); err != nil {
 		return nil, nil, err
 	}
 	if d = m.m.Done(); d == nil {

@@ -54,7 +54,13 @@ type Config struct {
 	Poison int
 	// Backoff is the pause after the first failure; it doubles up to a minute. Default 1 s.
 	Backoff time.Duration
-	Timing  Timing
+	// Awaited holds for the failures of the job that WorkUntil waits for, instead of Tries and Backoff where it is not 0: who
+	// waits can mend what is wrong. That masters cannot be had is not decided any sooner for it.
+	Awaited struct {
+		Tries   int
+		Backoff time.Duration
+	}
+	Timing Timing
 	// Host names this machine, for people. Default its own name.
 	Host string
 	// Clock gives the time for the registry. Default time.Now.
@@ -102,6 +108,7 @@ type Queue struct {
 	times    map[string]delivery.Times
 	timed    []string // the jobs of times, the newest last
 	working  bool
+	awaited  string // the job that WorkUntil waits for
 }
 
 // Open prepares the queue's tables in the registry's database, which the caller closes after the queue is done.
@@ -267,6 +274,9 @@ func (q *Queue) again(ctx context.Context, scope registry.Scope, id string, from
 	if err == nil && j.State != from && j.State != registry.JobRunning {
 		err = fmt.Errorf("%w: job %s is %s, not %s", registry.ErrState, id, j.State, from)
 	}
+	if err == nil && j.State == from {
+		err = q.allowedAgain(ctx, scope, j)
+	}
 	if err != nil {
 		return j, err
 	}
@@ -319,18 +329,29 @@ func (q *Queue) fromStart(ctx context.Context, reg *registry.Registry, scope reg
 	return again, err
 }
 
-// Cancel ends a job for good. What a delivery has staged is removed by the next worker, and once more when none that was
+// Cancel ends a job for good. One whose delivery is finished in its place, or just being finished, is ErrState. What a delivery has staged is removed by the next worker, and once more when none that was
 // lost can be alive.
 func (q *Queue) Cancel(ctx context.Context, scope registry.Scope, id, why string) (registry.Job, error) {
-	return q.move(ctx, scope, id, registry.JobCancelled, registry.Cancelled, why)
+	seen, err := q.mayCancel(ctx, scope, id)
+	if err != nil {
+		return seen, err
+	}
+	return q.move(ctx, scope, id, registry.JobCancelled, registry.Cancelled, why, func(reg *registry.Registry, j registry.Job) error {
+		return stillMay(ctx, reg, scope, seen, j)
+	})
 }
 
 // move moves a job, its delivery with it, and makes the tickets of what there is to do then.
-func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to registry.JobState, delivery registry.DeliveryState, why string) (j registry.Job, err error) {
+func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to registry.JobState, delivery registry.DeliveryState, why string, checks ...func(*registry.Registry, registry.Job) error) (j registry.Job, err error) {
 	err = q.reg.InTx(ctx, func(reg *registry.Registry) error {
 		var c registry.Changes
 		if j, c, err = reg.MoveJob(ctx, scope, id, to, why, q.now()); err != nil || c.Changed == 0 {
 			return err
+		}
+		for _, check := range checks {
+			if err := check(reg, j); err != nil {
+				return err
+			}
 		}
 		if j.Kind == registry.DeliveryJob {
 			if err := q.moveDelivery(ctx, reg, scope, j.Subject, delivery, why, nil); err != nil {
@@ -342,9 +363,13 @@ func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to re
 			return q.issue(ctx, reg, scope, id, priorityOf(j))
 		case to == registry.JobCancelled && j.Kind == registry.DeliveryJob:
 			// Who asked for it has begun it in its place, whether a worker has taken it up or not. At once where nobody works on it;
-			// then when who did has surely noticed; then when who was lost is surely gone.
-			for _, after := range []time.Duration{0, 2 * stateKept, q.config.Timing.Dead + q.config.Timing.Beat} {
-				if err := q.river.insert(ctx, reg, scope, []registry.Ticket{{Job: id, Run: j.Run, Stage: stageAbandon}}, firstPriority, time.Now().Add(after)); err != nil {
+			// then when who did has surely noticed; then when who was lost is surely gone; and when what was on its way has surely arrived.
+			for _, after := range []time.Duration{0, 2 * stateKept, q.config.Timing.Dead + q.config.Timing.Beat, longestPut} {
+				t := registry.Ticket{Job: id, Run: j.Run, Stage: stageAbandon}
+				if after == longestPut {
+					t.Part = latePart
+				}
+				if err := q.river.insert(ctx, reg, scope, []registry.Ticket{t}, firstPriority, time.Now().Add(after)); err != nil {
 					return err
 				}
 			}

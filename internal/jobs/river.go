@@ -402,7 +402,7 @@ func reissue(ctx context.Context, reg *registry.Registry, worker string, known [
 }
 
 // waiting counts the tickets of a queue that somebody has or will have, by job and run: those of jobs of some kinds, nil for
-// all.
+// all. Late ones do not count.
 func waiting(ctx context.Context, reg *registry.Registry, queue string, kinds []string) (map[string]int, error) {
 	const postgres = `SELECT args FROM river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable', 'pending') AND queue = $1`
 	const sqlite = `SELECT json(args) FROM river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable', 'pending') AND queue = ?`
@@ -412,7 +412,7 @@ func waiting(ctx context.Context, reg *registry.Registry, queue string, kinds []
 		if err := json.Unmarshal(text, &t); err != nil {
 			return fmt.Errorf("jobs: a ticket in the queue: %w", err)
 		}
-		if kinds == nil || slices.Contains(kinds, kindOf(t.Stage)) {
+		if !t.late() && (kinds == nil || slices.Contains(kinds, kindOf(t.Stage))) {
 			counts[runOf(t.Job, t.Run)]++
 		}
 		return nil

@@ -80,6 +80,9 @@ func (q *Queue) Drain(ctx context.Context, kinds ...registry.JobKind) error {
 // told now and then how far the job is. A job that waits for somebody with a priority is asked for with priority 1, and
 // then comes before all others here.
 func (q *Queue) WorkUntil(ctx context.Context, scope registry.Scope, id string, progress func(registry.Job)) (j registry.Job, err error) {
+	q.mu.Lock()
+	q.awaited = id
+	q.mu.Unlock()
 	err = q.work(ctx, nil, func(ctx context.Context) (bool, error) {
 		if j, err = q.reg.Job(ctx, scope, id); err != nil {
 			return false, err
@@ -470,6 +473,23 @@ func (s *session) tidy() {
 
 // running returns errStopped if a job is no longer in a run, as it was seen within the last second.
 func (s *session) running(ctx context.Context, scope registry.Scope, id string, run int) error {
+	if j := s.seen(ctx, scope, id, run); j.ID != "" && (j.State != registry.JobRunning || j.Run != run) {
+		return errStopped
+	}
+	return nil
+}
+
+// goes returns errStopped if a job does not run, in whatever run, as it was seen within the last second.
+func (s *session) goes(ctx context.Context, scope registry.Scope, id string) error {
+	if j := s.seen(ctx, scope, id, 0); j.ID != "" && j.State != registry.JobRunning {
+		return errStopped
+	}
+	return nil
+}
+
+// seen gives a job as it was within the last second, and not in a run before the one given; none if the registry does not
+// answer.
+func (s *session) seen(ctx context.Context, scope registry.Scope, id string, run int) registry.Job {
 	s.mu.Lock()
 	st := s.states[scope.Tenant+"\x00"+id]
 	if st == nil {
@@ -482,14 +502,11 @@ func (s *session) running(ctx context.Context, scope registry.Scope, id string, 
 	if st.at == 0 || steady()-st.at >= stateKept || st.job.Run < run {
 		j, err := s.q.reg.Job(ctx, scope, id)
 		if err != nil {
-			return nil // the fence comes down by itself if this goes on
+			return registry.Job{} // the fence comes down by itself if this goes on
 		}
 		st.job, st.at = j, steady()
 	}
-	if st.job.State != registry.JobRunning || st.job.Run != run {
-		return errStopped
-	}
-	return nil
+	return st.job
 }
 
 // shut closes everything that was opened for deliveries. Nobody uses it any more.

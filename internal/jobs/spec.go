@@ -139,8 +139,8 @@ func (q *Queue) load(ctx context.Context, scope registry.Scope, ref registry.Ref
 
 // open makes a delivery's Making: it begins the delivery if name is "", else it takes part in the one of that name. On
 // error everything is closed.
-func (q *Queue) open(ctx context.Context, scope registry.Scope, s DeliverySpec, name string, may func() error) (m *making, err error) {
-	m = &making{}
+func (q *Queue) open(ctx context.Context, scope registry.Scope, s DeliverySpec, name string, may func() error) (_ *making, err error) {
+	m := &making{}
 	defer func() {
 		if err != nil {
 			m.shut()

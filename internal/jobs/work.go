@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -260,7 +261,7 @@ func (h *held) failed(err error) error {
 	if errors.Is(err, delivery.ErrGone) {
 		return h.gone(ctx, err)
 	}
-	most, pause := q.config.Tries, backoff(q.config.Backoff, tries)
+	most, pause := q.patience(h.t.Job, err, tries)
 	if errors.Is(err, store.ErrLocked) {
 		most, pause = max(most, lockTries), lockPause/2+rand.N(lockPause)
 	}
@@ -404,6 +405,10 @@ func (s *session) clear(scope registry.Scope, j registry.Job, stage string) erro
 	}
 	// Without a name it was cancelled while it was being planned: what that began is begun again, to be abandoned.
 	m, err := s.q.open(s.ctx, scope, spec, made.Making, s.may)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.q.config.Log.Warn("the place to be cleared up is not there", "job", j.ID, "error", err.Error())
+		return nil
+	}
 	if made.Making == "" && err != nil && !passes(err) {
 		return nil // the place is another's
 	}
@@ -467,4 +472,13 @@ func (h *held) before(ctx context.Context, _ concepts.WorkID) error {
 		return context.Cause(h.s.ctx)
 	}
 	return h.s.running(ctx, h.scope, h.t.Job, h.t.Run)
+}
+
+// fence is asked by the store before each change of the place. All parts of the job in this process share it, whatever
+// run they are of.
+func (h *held) fence() error {
+	if err := h.s.may(); err != nil {
+		return err
+	}
+	return h.s.goes(h.s.ctx, h.scope, h.t.Job)
 }
