@@ -358,19 +358,13 @@ func displaced(ctx context.Context, reg *registry.Registry, scope registry.Scope
 	}
 }
 
-// away says of a part none of whose masters could be had whether that is the masters' place: so it is, unless the
-// only one that was asked for is not in a place that is there.
-func (h *held) away(m *making, spec DeliverySpec, r delivery.PartResult) bool {
-	if r.Done > 0 {
-		return false
-	}
-	if len(r.Passing) > 1 || r.Passing[0].Kind != delivery.Missing {
-		return true
-	}
+// away tells, of a part of whose masters some could not be had, whether that is the masters' place and not the masters:
+// the place is not there, or none of the part could be had. A single one that is not in a place that is there is gone.
+func (h *held) away(spec DeliverySpec, r delivery.PartResult) bool {
 	_, closer, err := h.s.q.config.Opener.Masters(h.s.ctx, spec.Masters)
 	if err != nil {
 		return true
 	}
 	closer.Close()
-	return false
+	return r.Done == 0 && (len(r.Passing) > 1 || r.Passing[0].Kind != delivery.Missing)
 }

@@ -209,8 +209,8 @@ func (h *held) plan(spec DeliverySpec) (*outcome, error) {
 const carefulAfter = 2
 
 // mark does a part: the works are marked and staged. Those whose masters cannot be had are asked for again; after the last
-// time they are refused, if others of the part could be had. If none could the job fails: what is wrong is the place
-// of the masters, or the way to it, and not the works.
+// time they are refused, if others of the part could be had and the masters' place is there. Otherwise the job fails:
+// what is wrong is the place, or the way to it, and not the works.
 func (h *held) mark(m *making, spec DeliverySpec) (*outcome, error) {
 	opt := delivery.PartOptions{Before: h.before, Crashed: func(w concepts.WorkID) bool { return h.part.Falls[string(w)] > h.s.q.config.Poison },
 		Progress: func(done, _, refused int, _ concepts.WorkID) { h.set(int64(done), int64(refused)) }}
@@ -220,9 +220,9 @@ func (h *held) mark(m *making, spec DeliverySpec) (*outcome, error) {
 	}
 	if n := len(r.Passing); n > 0 {
 		first := r.Passing[0]
-		last, away := h.part.Tries >= h.s.q.config.Tries-1, h.away(m, spec, r)
-		if last && away {
-			return nil, fmt.Errorf("%w: not one of the %d of this part; the first is %s (%s): %s. No work was refused for it: see that %s can be reached where the workers run, then 'filigrane jobs retry'; or freeze a new version without these works", errPassing, n, first.Path, first.Kind, first.Detail, spec.Masters)
+		last := h.part.Tries >= h.s.q.config.Tries-1
+		if last && h.away(spec, r) {
+			return nil, fmt.Errorf("%w: %d of the %d of this part; the first is %s (%s): %s. No work was refused for it: see that %s can be reached where the workers run, then 'filigrane jobs retry'; or freeze a new version without these works", errPassing, n, r.Works, first.Path, first.Kind, first.Detail, spec.Masters)
 		}
 		if !last {
 			return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, n, first.Path, first.Kind, first.Detail)

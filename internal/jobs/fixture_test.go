@@ -283,7 +283,7 @@ func (w world) open(place, key string) (io.ReadCloser, error) {
 // inFours makes parts of four works.
 func inFours(s *DeliverySpec) { s.PartWorks = 4 }
 
-// hooked calls a function before each put.
+// hooked calls a function before each put; of a shard, when all of it but its end is written.
 type hooked struct {
 	world
 	put func(key string)
@@ -300,8 +300,24 @@ func (h hooked) Store(ctx context.Context, place string) (store.Store, error) {
 }
 
 func (h hookedStore) Put(ctx context.Context, key string, write func(io.Writer) error) error {
-	h.put(key)
-	return h.Store.Put(ctx, key, write)
+	if !strings.HasPrefix(key, "shard-") {
+		h.put(key)
+		return h.Store.Put(ctx, key, write)
+	}
+	return h.Store.Put(ctx, key, func(w io.Writer) error { return write(ending{w, func() { h.put(key) }}) })
+}
+
+// ending calls a function at the end of an archive.
+type ending struct {
+	io.Writer
+	at func()
+}
+
+func (e ending) Write(p []byte) (int, error) {
+	if len(p) == 512 && bytes.Count(p, []byte{0}) == 512 {
+		e.at()
+	}
+	return e.Writer.Write(p)
 }
 
 // holding gives a hook that stops the first put of a key with a prefix: reached is closed when it is there, and it goes

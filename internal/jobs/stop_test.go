@@ -125,6 +125,21 @@ func TestMastersLost(t *testing.T) {
 	}
 }
 
+// files counts those in a place in which somebody may be at work, but for locks.
+func files(folder string) (n int) {
+	filepath.WalkDir(folder, func(p string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil: // it has just gone
+		case d.IsDir() && d.Name() == ".filigrane":
+			return filepath.SkipDir
+		case !d.IsDir():
+			n++
+		}
+		return nil
+	})
+	return n
+}
+
 // TestCancelledLate cancels while a shard is on its way: what arrives after everything was cleared up does not count.
 // While the manifest is on its way nothing can be cancelled, unless who wrote it has stopped.
 func TestCancelledLate(t *testing.T) {
@@ -135,7 +150,7 @@ func TestCancelledLate(t *testing.T) {
 			return err == nil && len(l.Items) == 0
 		}
 	}
-	begin := func(id, key string) (q *Queue, place string, release chan struct{}) {
+	begin := func(t *testing.T, id, key string) (q *Queue, place string, release chan struct{}) {
 		put, reached, release := holding(key)
 		q = f.queue(t, func(c *Config) { c.Opener, c.Workers = hooked{f.world, put}, 3 })
 		inBackground(t, q)
@@ -150,10 +165,10 @@ func TestCancelledLate(t *testing.T) {
 		return q, place, release
 	}
 	t.Run("shard", func(t *testing.T) {
-		q, place, release := begin("d1", "shard-000000")
+		q, place, release := begin(t, "d1", "shard-000000")
 		_, err := q.Cancel(ctx, bank, "d1", "not wanted")
 		must(t, err)
-		until(t, "cleared up", 20*time.Second, func() bool { return len(contents(t, place)) == 0 })
+		until(t, "cleared up", 20*time.Second, func() bool { return files(place) == 0 })
 		time.Sleep(stateKept + 100*time.Millisecond)
 		close(release)
 		until(t, "at rest", 10*time.Second, atRest("d1"))
@@ -162,7 +177,7 @@ func TestCancelledLate(t *testing.T) {
 		}
 	})
 	t.Run("finish", func(t *testing.T) {
-		q, place, release := begin("d2", "manifest.json")
+		q, place, release := begin(t, "d2", "manifest.json")
 		if _, err := q.Cancel(ctx, bank, "d2", "not wanted"); !errors.Is(err, registry.ErrState) {
 			t.Error(err)
 		}
@@ -174,7 +189,7 @@ func TestCancelledLate(t *testing.T) {
 		expectSame(t, contents(t, place), f.want(t))
 	})
 	t.Run("paused", func(t *testing.T) {
-		q, place, release := begin("d3", "manifest.json")
+		q, place, release := begin(t, "d3", "manifest.json")
 		_, err := q.Pause(ctx, bank, "d3", "")
 		must(t, err)
 		if _, err := q.Cancel(ctx, bank, "d3", "not wanted"); !errors.Is(err, registry.ErrState) {
@@ -185,7 +200,7 @@ func TestCancelledLate(t *testing.T) {
 		until(t, "at rest", 10*time.Second, atRest("d3"))
 		_, err = q.Cancel(ctx, bank, "d3", "not wanted")
 		must(t, err)
-		until(t, "cleared up", 20*time.Second, func() bool { return len(contents(t, place)) == 0 })
+		until(t, "cleared up", 20*time.Second, func() bool { return files(place) == 0 })
 		if d, err := f.reg.Delivery(ctx, bank, "d3"); err != nil || d.State != registry.Cancelled {
 			t.Errorf("%+v %v", d, err)
 		}
@@ -199,7 +214,7 @@ func TestNotAllowed(t *testing.T) {
 		f := newFixture(t, drivers[0].place(t))
 		var list []registry.Work
 		for _, w := range f.frozen.Catalogue().Works {
-			list = append(list, registry.Work{Work: w})
+			list = append(list, registry.Work{Work: w, Bytes: 1})
 		}
 		_, err := f.reg.PutWorks(ctx, bank, list, time.Now())
 		must(t, err)
