@@ -194,8 +194,8 @@ type PartEnd struct {
 
 // EndPart notes that a part is done, which nothing undoes. If it was the last of its stage the job comes into the next, or
 // is finished, and moved is true: of several workers who end the last parts at once one is told so. Also a part that was
-// begun in an earlier run counts, as long as the job is in its stage; one that is done already changes nothing, as does
-// one of a job that is cancelled.
+// begun in an earlier run counts, as long as the job is in its stage; one that is done already changes nothing, and one
+// of a job that is cancelled does not count.
 func (r *Registry) EndPart(ctx context.Context, s Scope, ticket Ticket, e PartEnd, now time.Time) (job Job, moved bool, err error) {
 	if e.Then.Name != "" && e.Then.Parts < 1 {
 		panic("registry: a stage without parts")
@@ -203,7 +203,12 @@ func (r *Registry) EndPart(ctx context.Context, s Scope, ticket Ticket, e PartEn
 	err = r.changeJob(ctx, s, "EndPart", ticket.Job, now, func(t *tx, j *numberedJob) error {
 		moved = false
 		job = j.Job
-		if j.Stage != ticket.Stage || j.State.Over() {
+		if j.State.Over() { // it does not count, but nobody works on it any more
+			_, err := t.exec(ctx, "UPDATE job_parts SET state = 'waiting', done = 0, refused = 0, hand = '', changed = $1 WHERE job = $2 AND stage = $3 AND part = $4 AND state = 'running'",
+				micros(now), j.n, ticket.Stage, int64(ticket.Part))
+			return err
+		}
+		if j.Stage != ticket.Stage {
 			return nil
 		}
 		changed, err := t.exec(ctx, "UPDATE job_parts SET state = 'done', done = $1, refused = $2, hand = '', why = '', changed = $3 WHERE job = $4 AND stage = $5 AND part = $6 AND state <> 'done'",

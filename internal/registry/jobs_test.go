@@ -122,7 +122,15 @@ func TestJobMoves(t *testing.T) {
 		if p := get[List[JobPart]](t)(r.JobParts(ctx, ours, "j", PartWaiting, Page{})); len(p.Items) != 1 || p.Items[0].Tries != 0 {
 			t.Fatalf("%+v", p)
 		}
+		late := get[[]Ticket](t)(r.IssueParts(ctx, ours, "j", 1, noon))[0]
+		get[*Begun](t)(r.BeginPart(ctx, ours, late, w, noon))
 		changed(t, move(JobCancelled), Changes{Changed: 1})
+		if n := get[int](t)(endPart(r, ours, late, PartEnd{Done: 1, Then: Stage{"seal", 1}})); n != 0 {
+			t.Fatal("a part of a cancelled job counts")
+		}
+		if p := get[List[JobPart]](t)(r.JobParts(ctx, ours, "j", PartRunning, Page{})); len(p.Items) != 0 {
+			t.Fatalf("somebody works on a cancelled job: %+v", p)
+		}
 		for _, to := range JobStates() {
 			if to != JobCancelled {
 				_, _, err := r.MoveJob(ctx, ours, "j", to, "", noon)
