@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,5 +222,43 @@ func TestDetachedImport(t *testing.T) {
 	sh.must(0, "worker", "--drain", "--quiet")
 	if j := sh.job(left.Job); j.State != "failed" || j.Why == "" {
 		t.Errorf("an import of nothing: %+v", j)
+	}
+}
+
+// TestReservedMeanwhile: what is reserved after a delivery was left to workers is not delivered, and no flag takes what the
+// bank's own table reserves.
+func TestReservedMeanwhile(t *testing.T) {
+	sh, masters := bank(t)
+	place := filepath.Join(t.TempDir(), "place")
+	left := one[detachedJSON](t, sh.deliver(0, place, "--detach").out)
+	csv := filepath.Join(t.TempDir(), "table.csv")
+	put(t, csv, []byte("file,data_mining\nsky/kite.jpg,DMI-PROHIBITED-AIMLTRAINING\n"))
+	sh.must(0, "import", masters, "--csv", csv)
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "failed" || !strings.Contains(j.Why, "1 works of spring@1 are reserved by now, sky/kite.jpg the first") {
+		t.Fatalf("%+v", j)
+	}
+	f := one[freezeJSON](t, sh.must(0, "concepts", "--by", "folder", "--catalogue", "spring", "--include-reserved").out)
+	if f.Works != 3 || len(f.Reserved) != 1 {
+		t.Errorf("%+v", f)
+	}
+	if o := sh.must(2, "jobs", "retry", left.Job); !strings.Contains(o.err, "reserved by now") {
+		t.Error(o.err)
+	}
+}
+
+// TestDiskAway: a place that is not there is not made by a worker, and masters on a disk that is not mounted are said so.
+func TestDiskAway(t *testing.T) {
+	where := filepath.Join(t.TempDir(), "place")
+	if _, err := (opener{&session{ctx: t.Context()}}).Store(t.Context(), where); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "mounted") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(where); err == nil {
+		t.Error("it was made")
+	}
+	for _, folder := range []string{where, t.TempDir()} {
+		if _, err := (&session{}).mastersAt(folder); err == nil || !strings.Contains(err.Error(), "mounted") {
+			t.Errorf("%s: %v", folder, err)
+		}
 	}
 }
