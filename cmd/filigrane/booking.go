@@ -71,18 +71,17 @@ func (c *deliverRunCmd) book(s *session, r *records, spec delivery.Spec, st stor
 		return nil, err
 	}
 	b.delivery.Licence = b.licence.ID
-	switch known, err := r.reg.Delivery(s.ctx, r.scope, b.delivery.ID); {
-	case err == nil && known.State == registry.Cancelled:
-		return nil, badInput("delivery %s was cancelled: %s; choose another place", known.ID, known.Why)
+	switch known, err := b.known(s); {
 	case err == nil && known.State == registry.Delivered && finished(s.ctx, st):
 		return b, nil // it may be looked at whatever has become of the licence since
 	case err != nil && !errors.Is(err, registry.ErrNotFound):
 		return nil, err
 	}
-	if err := holds(b.licence, time.Now()); err != nil {
-		return nil, err
+	err = jobs.Allowed(s.ctx, r.reg, r.scope, b.licence, spec.Catalogue, time.Now())
+	if errors.Is(err, jobs.ErrFinal) {
+		err = inputError{err}
 	}
-	return b, c.deliverable(s, r, spec.Catalogue)
+	return b, err
 }
 
 // rowOf makes the row of a delivery. Its id holds the hash of what it is made of.
@@ -100,46 +99,6 @@ func finished(ctx context.Context, st store.Store) bool {
 	}
 	r.Close()
 	return true
-}
-
-// holds refuses a licence that has ended. One that has not begun is no obstacle: the delivery may be ready on its first day.
-func holds(l registry.Licence, now time.Time) error {
-	switch {
-	case !l.Revoked.IsZero() && !now.Before(l.Revoked):
-		return badInput("licence %s was revoked on %s: %s; nothing more is delivered under it", l.ID, l.Revoked.Format(time.DateOnly), l.Why)
-	case !now.Before(l.End):
-		return badInput("licence %s ended on %s; nothing more is delivered under it", l.ID, l.End.AddDate(0, 0, -1).Format(time.DateOnly))
-	}
-	return nil
-}
-
-// deliverable refuses a catalogue with works that were recalled or reserved after it was frozen.
-func (c *deliverRunCmd) deliverable(s *session, r *records, cat *concepts.Frozen) error {
-	states := []registry.WorkState{registry.Recalled}
-	if !c.story.IncludeReserved {
-		states = append(states, registry.Reserved)
-	}
-	for _, state := range states {
-		n, first := 0, ""
-		err := each(func(p registry.Page) (registry.List[registry.Work], error) {
-			return r.reg.Works(s.ctx, r.scope, registry.WorkQuery{State: &state}, p)
-		}, func(w registry.Work) error {
-			if _, there := cat.Work(w.ID); there {
-				if n++; n == 1 {
-					first = w.Path
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			content := cat.Catalogue()
-			return badInput("%d works of %s@%d are %v by now, %s the first: freeze a new version with 'filigrane concepts'", n, content.Name, content.Version, state, first)
-		}
-	}
-	return nil
 }
 
 // begin makes licence, delivery and marking known, before the first marked byte. What lies unfinished at the same place,
@@ -185,8 +144,13 @@ func (b *booking) displace(s *session, q *jobs.Queue, now time.Time) error {
 			}
 			why := "another delivery was made at its place: " + b.delivery.ID
 			_, err := q.Cancel(s.ctx, b.scope, d.ID, why)
-			if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrState) { // it has no job, or another one
-				_, err = b.reg.MoveDelivery(s.ctx, b.scope, d.ID, registry.Cancelled, why, nil, now)
+			if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrState) { // it has no job, or another one, or is being finished
+				if _, err = b.reg.MoveDelivery(s.ctx, b.scope, d.ID, registry.Cancelled, why, nil, now); err != nil {
+					return err
+				}
+				if _, err = q.Cancel(s.ctx, b.scope, d.ID, why); errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrState) {
+					err = nil
+				}
 			}
 			if err != nil {
 				return err

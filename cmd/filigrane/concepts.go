@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/filigrane/filigrane/concepts"
+	"github.com/filigrane/filigrane/internal/jobs"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/workspace"
@@ -36,14 +37,14 @@ type freezeCmd struct {
 	MinWorks        int      `default:"1" placeholder:"N" help:"The least number of works a concept may have."`
 	MaxConcepts     int      `default:"4" placeholder:"N" help:"The most concepts a work may have, 1 to 4."`
 	Seed            string   `help:"Start of the search of visual:K."`
-	IncludeReserved bool     `help:"Take works too whose metadata forbids training (plus:DataMining). Better: give the consent in a column data_mining of the table."`
+	IncludeReserved bool     `help:"Take works too that are reserved now by their files or the site, for this version only; which is kept with it. Never those that the bank's own table reserves. Better, with who consented, when and by what contract: 'filigrane import --consent'."`
 }
 
 // Help explains freezing.
 func (freezeCmd) Help() string {
 	return `Freezes catalogue@version: a list of works and concepts that never changes again and is what a licence binds. Concepts and works get numbers in the codebook, for good. If nothing changed since the last version, there is no new one.
 
-Works whose metadata forbids training are left out and listed as reserved.
+Works whose metadata forbids training are left out and listed as reserved. Where their holders consented, record that with 'filigrane import --consent', or in a column data_mining of the table.
 
 Example: filigrane concepts --by folder --by creator --by visual:8 --min-works 20 --catalogue spring`
 }
@@ -105,7 +106,7 @@ func (c *freezeCmd) Run(s *session) error {
 		return err
 	}
 	defer r.Close()
-	works, left, err := c.works(s, r, rules)
+	works, taken, left, err := c.works(s, r, rules)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (c *freezeCmd) Run(s *session) error {
 		return inputError{err}
 	}
 	story := workspace.Story{MinWorks: c.MinWorks, MaxConcepts: c.MaxConcepts, Seed: c.Seed, Remainders: g.Remainders, Dropped: g.Dropped, Ungrouped: g.Ungrouped,
-		IncludeReserved: c.IncludeReserved}
+		Taken: taken}
 	for _, r := range rules {
 		story.Rules = append(story.Rules, r.String())
 	}
@@ -130,38 +131,49 @@ func (c *freezeCmd) Run(s *session) error {
 	return c.report(s, frozen, book, isNew, left)
 }
 
-// works gives the works to group, with descriptors if a rule looks at them, and the paths of those left out
-// because their rights are reserved. Missing and recalled ones are no works to group.
-func (c *freezeCmd) works(s *session, r *records, rules []concepts.Rule) (works []concepts.Work, left []string, err error) {
+// works gives the works to group, with descriptors if a rule looks at them; which of them were taken although they are
+// reserved, by ID; and the paths of those left out because they are. Missing and recalled ones are no works to group.
+func (c *freezeCmd) works(s *session, r *records, rules []concepts.Rule) (works []concepts.Work, taken []concepts.WorkID, left []string, err error) {
 	active, err := r.worksIn(s, registry.Active)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	held, err := r.worksIn(s, registry.Reserved)
 	if err != nil {
-		return nil, nil, err
-	}
-	left = []string{}
-	if c.IncludeReserved {
-		active = append(active, held...)
-	} else {
-		for _, w := range held {
-			left = append(left, w.Path)
-		}
-		sort.Strings(left)
-	}
-	if len(active) == 0 {
-		return nil, nil, badInput("no works to group (%d reserved from training): run 'filigrane import' first", len(left))
+		return nil, nil, nil, err
 	}
 	for _, w := range active {
 		works = append(works, w.Work)
 	}
-	for _, rule := range rules {
-		if rule.By == concepts.ByVisual {
-			return works, left, r.describe(s, works)
+	left = []string{}
+	for chunk := range slices.Chunk(held, registry.MostPerPage) {
+		page := make([]concepts.Work, len(chunk))
+		for i, w := range chunk {
+			page[i] = w.Work
+		}
+		by, err := jobs.ReservedBy(s.ctx, r.reg, r.scope, page)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		for _, w := range page {
+			if c.IncludeReserved && by[w.ID] != registry.ByTable {
+				works, taken = append(works, w), append(taken, w.ID)
+			} else {
+				left = append(left, w.Path)
+			}
 		}
 	}
-	return works, left, nil
+	sort.Strings(left)
+	slices.Sort(taken)
+	if len(works) == 0 {
+		return nil, nil, nil, badInput("no works to group (%d reserved from training): run 'filigrane import' first", len(left))
+	}
+	for _, rule := range rules {
+		if rule.By == concepts.ByVisual {
+			return works, taken, left, r.describe(s, works)
+		}
+	}
+	return works, taken, left, nil
 }
 
 // describe adds descriptors to works, measuring and keeping those that are not known yet.
@@ -236,7 +248,8 @@ func (r *records) measure(s *session, m *masters, works []concepts.Work, todo []
 }
 
 // freeze keeps a catalogue as the next version of its name, with its story and its numbers in the codebook, unless the
-// latest version holds the same.
+// latest version holds the same. One for which other works were taken although they are reserved is not the same: how a
+// version came about is never told anew, and delivery excuses what it tells.
 func (r *records) freeze(s *session, cat concepts.Catalogue, story workspace.Story) (*workspace.Catalogue, bool, error) {
 	all, err := r.versions(s)
 	if err != nil {
@@ -256,7 +269,9 @@ func (r *records) freeze(s *session, cat concepts.Catalogue, story workspace.Sto
 		}
 		if same.Hash() == latest.Hash {
 			c, err := r.loadCatalogue(s, latest.Ref)
-			return c, false, err
+			if err != nil || subset(story.Taken, c.Grouping.Taken) {
+				return c, false, err
+			}
 		}
 	}
 	cat.Version++
@@ -280,6 +295,14 @@ func (r *records) freeze(s *session, cat concepts.Catalogue, story workspace.Sto
 		return r.number(s, reg, f.Catalogue())
 	})
 	return &workspace.Catalogue{Frozen: f, Grouping: story}, true, err
+}
+
+// subset tells whether all of some works are among others, both in order.
+func subset(some, others []concepts.WorkID) bool {
+	return !slices.ContainsFunc(some, func(id concepts.WorkID) bool {
+		_, found := slices.BinarySearch(others, id)
+		return !found
+	})
 }
 
 // number gives every concept and work of a catalogue a number.

@@ -48,8 +48,6 @@ type deliverRunCmd struct {
 	Wait      time.Duration `placeholder:"TIME" help:"Wait so long, such as 1m, for another run that holds the place. That of a run that was killed in a bucket ends within half a minute."`
 	Detach    bool          `help:"Leave the work to workers ('filigrane worker') and print the job's name."`
 	Force     bool          `short:"f" help:"Throw away a delivery or interrupted run in DIR that was made with other parameters."`
-
-	story workspace.Story // of the catalogue
 }
 
 // Help explains a delivery.
@@ -128,6 +126,9 @@ func (c *deliverRunCmd) Run(s *session) error {
 	defer st.Close()
 	b, err := c.book(s, r, spec, st, abs)
 	if err != nil {
+		return err
+	}
+	if _, err := c.paperTerms(spec, b.licence); err != nil { // before anything is marked
 		return err
 	}
 	d, err := c.make(s, r, spec, st, b)
@@ -222,7 +223,7 @@ func (c *deliverRunCmd) spec(s *session, r *records, place string) (spec deliver
 	if err != nil {
 		return spec, err
 	}
-	spec.Catalogue, c.story = cat.Frozen, cat.Grouping
+	spec.Catalogue = cat.Frozen
 	if err := c.history(s, r, &spec, place); err != nil {
 		return spec, err
 	}

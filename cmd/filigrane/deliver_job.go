@@ -83,10 +83,25 @@ func (c *deliverRunCmd) jobSpec(spec delivery.Spec, b *booking, masters string) 
 	return js
 }
 
-// ask asks for the delivery's job, or finds it, and sets it going. One that made the delivery before, at a place that has
-// lost it, is followed by another.
-func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, begun *delivery.Making) (j registry.Job, err error) {
+// known gives the delivery as the registry knows it, ErrNotFound if it does not. What was cancelled stays so: the same
+// command after that asks for another delivery to the place, which has a number at the end of its id.
+func (b *booking) known(s *session) (d registry.Delivery, err error) {
 	id := b.delivery.ID
+	for n := 2; ; n++ {
+		d, err = b.reg.Delivery(s.ctx, b.scope, b.delivery.ID)
+		if err != nil || d.State != registry.Cancelled {
+			return d, err
+		}
+		b.delivery.ID = fmt.Sprintf("%s-%d", id, n)
+		s.note("delivery %s was cancelled: %s; going on as %s", d.ID, d.Why, b.delivery.ID)
+	}
+}
+
+// ask asks for the delivery's job, or finds it, and sets it going. One that made the delivery before, at a place that has
+// lost it, is followed by another; and so is one that is not over and says otherwise how to make it, such as with another
+// version of the program or with other papers.
+func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, begun *delivery.Making) (j registry.Job, err error) {
+	id, outdated := b.delivery.ID, ""
 	for n := 2; ; n++ {
 		j, err = b.reg.Job(s.ctx, b.scope, id)
 		if errors.Is(err, registry.ErrNotFound) {
@@ -99,14 +114,26 @@ func (b *booking) ask(s *session, q *jobs.Queue, spec jobs.DeliverySpec, begun *
 			return j, nil
 		}
 		if !j.State.Over() {
-			return q.Begun(s.ctx, b.scope, id, begun.Job())
+			if spec.Same(j) {
+				return q.Begun(s.ctx, b.scope, id, begun.Job())
+			}
+			outdated = id
 		}
 		id = fmt.Sprintf("%s~%d", b.delivery.ID, n)
 	}
 	now := time.Now()
-	_, err = q.Deliver(s.ctx, b.scope, id, b.delivery, spec, func(reg *registry.Registry) error { return b.introduce(s, reg, now) })
+	_, err = q.Deliver(s.ctx, b.scope, id, b.delivery, spec, func(reg *registry.Registry) error {
+		if err := b.introduce(s, reg, now); err != nil || outdated == "" {
+			return err
+		}
+		_, _, err := reg.MoveJob(s.ctx, b.scope, outdated, registry.JobCancelled, "asked for again, to be made otherwise: "+id, now)
+		return err
+	})
 	if err != nil {
 		return j, err
+	}
+	if outdated != "" {
+		s.note("job %s was to make this delivery otherwise; job %s takes its place", outdated, id)
 	}
 	if err := b.displace(s, q, now); err != nil {
 		return j, err
@@ -133,9 +160,9 @@ func (b *booking) interrupted(s *session, q *jobs.Queue, id string, why error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
 	defer cancel()
-	others, err := b.reg.Workers(ctx, registry.Scope{Role: registry.Operator}, registry.WorkerAlive, registry.Page{Limit: 1})
+	others, err := b.goOn(ctx, id)
 	switch {
-	case err == nil && len(others.Items) > 0:
+	case err == nil && others:
 		s.note("other workers go on with job %s; 'filigrane jobs pause %s' stops them", id, id)
 		return
 	case err == nil:
@@ -143,5 +170,21 @@ func (b *booking) interrupted(s *session, q *jobs.Queue, id string, why error) {
 	}
 	if err != nil && !errors.Is(err, registry.ErrState) {
 		s.note("the registry does not know that the delivery stopped: %s", oneLine(err))
+	}
+}
+
+// goOn tells whether other workers work on a job. One that lives may have its hands free for the moment, or be another bank's:
+// it is given a while to take up what was handed back.
+func (b *booking) goOn(ctx context.Context, id string) (bool, error) {
+	alive, err := b.reg.Workers(ctx, registry.Scope{Role: registry.Operator}, registry.WorkerAlive, registry.Page{Limit: 1})
+	if err != nil || len(alive.Items) == 0 {
+		return false, err
+	}
+	for tries := 0; ; tries++ {
+		parts, err := b.reg.JobParts(ctx, b.scope, id, registry.PartRunning, registry.Page{Limit: 1})
+		if err != nil || len(parts.Items) > 0 || tries == 10 {
+			return len(parts.Items) > 0, err
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
 }

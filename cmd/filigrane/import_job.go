@@ -12,6 +12,7 @@ import (
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/limited"
+	"github.com/filigrane/filigrane/internal/workspace"
 )
 
 // importSpec is what an import's job says. The bank's table and its site's rules are in the registry, kept when the import
@@ -88,6 +89,9 @@ func (r *records) importing(s *session) func(context.Context, registry.Scope, js
 		c := importCmd{Place: spec.Place, Checksum: spec.Checksum, MoveRoot: spec.MoveRoot, Consent: spec.Consent, ConsentFor: spec.ConsentFor, Rate: spec.Rate,
 			RateBytes: sizeFlag(spec.RateBytes), Readers: spec.Readers, MaxMemory: sizeFlag(spec.MaxMemory)}
 		release, err := r.ws.Lock("filigrane " + s.verb)
+		if workspace.KindOf(err) == workspace.KindLocked { // by another import, say
+			err = fmt.Errorf("%w: %w", jobs.ErrBusy, err)
+		}
 		if err != nil {
 			return out, err
 		}

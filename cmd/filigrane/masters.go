@@ -37,6 +37,9 @@ func (r *records) masters(s *session) (*masters, error) {
 
 func (s *session) mastersAt(where string) (*masters, error) {
 	if !inBucket(where) {
+		if err := mastersFolder(where); err != nil {
+			return nil, err
+		}
 		return &masters{delivery.Folder(os.DirFS(where)), io.NopCloser(nil), where}, nil
 	}
 	opt, err := s.bucket(where)
@@ -48,6 +51,27 @@ func (s *session) mastersAt(where string) (*masters, error) {
 		return nil, placeError(err)
 	}
 	return &masters{fromBucket(b), b, ""}, nil
+}
+
+// mastersFolder refuses a folder of masters that is not there, or empty as the place of a disk that is not mounted: each
+// master would seem to be gone.
+func mastersFolder(where string) error {
+	err := isFolder(where)
+	if err == nil {
+		var entries []string
+		var f *os.File
+		if f, err = os.Open(where); err == nil {
+			entries, err = f.Readdirnames(1)
+			f.Close()
+		}
+		if len(entries) == 0 && (err == nil || errors.Is(err, io.EOF)) {
+			err = errors.New("it is empty")
+		}
+	}
+	if err != nil {
+		return badInput("the masters' folder %s cannot be used: %w; is its disk mounted on this machine? If the masters lie elsewhere by now, run 'filigrane import' there", where, err)
+	}
+	return nil
 }
 
 // fromBucket gives the masters that lie in a bucket under the paths of the catalogue.

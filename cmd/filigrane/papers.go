@@ -149,9 +149,19 @@ func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Sto
 	case !errors.Is(err, store.ErrNotFound):
 		return "", err
 	}
-	days, err := c.days()
+	t, err := c.paperTerms(spec, licence)
 	if err != nil {
 		return "", err
+	}
+	_, err = papers.Write(s.ctx, st, spec.Catalogue, t, signing)
+	return public, err
+}
+
+// paperTerms are what the papers of a delivery say, and whether they may say so.
+func (c *deliverRunCmd) paperTerms(spec delivery.Spec, licence registry.Licence) (t papers.Terms, err error) {
+	days, err := c.days()
+	if err != nil {
+		return t, err
 	}
 	if days.date.IsZero() {
 		days.date = time.Now()
@@ -163,7 +173,7 @@ func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Sto
 		days.from, days.until = licence.Start, licence.End
 	}
 	p := spec.Path
-	t := papers.Terms{Name: fmt.Sprintf("%s, %s", p.Catalogue, p.Licence), URL: "urn:filigrane:delivery:" + spec.KeyFingerprint,
+	t = papers.Terms{Name: fmt.Sprintf("%s, %s", p.Catalogue, p.Licence), URL: "urn:filigrane:delivery:" + spec.KeyFingerprint,
 		Description: fmt.Sprintf("Pictures of %s, catalogue %s, marked for attribution under licence %s, for %s.", p.Bank, p.Catalogue, p.Licence, p.Purpose),
 		Creator:     p.Bank, LicenceURL: c.LicenceURL, Published: days.date, Recipient: cmp.Or(c.Recipient, licence.Party), Territory: c.Territory, Start: days.from, End: days.until}
 	if t.Territory == "" && !slices.Equal(licence.Territory, anywhere) {
@@ -173,10 +183,9 @@ func (c *deliverRunCmd) papers(s *session, ws *workspace.Workspace, st store.Sto
 		t.LicenceURL = "urn:filigrane:licence:" + p.Licence
 	}
 	if err := t.Check(); err != nil {
-		return "", inputError{err}
+		return t, inputError{err}
 	}
-	_, err = papers.Write(s.ctx, st, spec.Catalogue, t, signing)
-	return public, err
+	return t, nil
 }
 
 // public is the key that receipts must be signed with, nil if none is known.

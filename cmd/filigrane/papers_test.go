@@ -63,6 +63,11 @@ func TestDeliveryInBuckets(t *testing.T) {
 	for _, wrong := range [][]string{{"--date", "23.11.2026"}, {"--until", "2026-01-01"}, {"--training", "perhaps"}, {"--shards", "zip"}, {"--captions", "none"}, {"--data-mining", "YES"}, {"--previous", dir}} {
 		sh.must(2, append(append([]string{}, deliver...), append(wrong, "-o", filepath.Join(t.TempDir(), "x"))...)...)
 	}
+	typo := filepath.Join(t.TempDir(), "typo")
+	sh.must(2, append(append([]string{}, deliver...), "-o", typo, "--licence-url", "bank.example/licence")...)
+	if exists(filepath.Join(typo, "job.json")) || exists(filepath.Join(typo, "manifest.json")) {
+		t.Error("a delivery was begun whose papers cannot be written")
+	}
 	index := filepath.Join(out, "index.csv")
 	put(t, index, append(read(t, index), '\n'))
 	sh.must(1, "deliver", "verify", out)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os/signal"
 	"sync"
@@ -130,15 +131,20 @@ func (r *records) queue(s *session, log *slog.Logger, change func(*jobs.Config))
 
 // waitingQueue opens the queue to look at it and to ask for things.
 func (r *records) waitingQueue(s *session) (*jobs.Queue, error) {
-	return jobs.Open(s.ctx, r.reg, jobs.Config{Scopes: []registry.Scope{r.scope}})
+	return jobs.Open(s.ctx, r.reg, jobs.Config{Scopes: []registry.Scope{r.scope}, Opener: opener{s}})
 }
 
 // opener opens places for jobs.
 type opener struct{ s *session }
 
-// Store opens where a delivery goes.
+// Store opens where a delivery goes. 'filigrane deliver' has made it: a folder that is not there lies on a disk that this
+// machine does not have, and making it here would hide that.
 func (o opener) Store(ctx context.Context, place string) (store.Store, error) {
-	return o.s.place(ctx, place)
+	st, err := o.s.existing(ctx, place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: is its disk mounted on this machine? If it was removed, run the same 'filigrane deliver' again: %w", place, err)
+	}
+	return st, err
 }
 
 // Masters opens where the masters lie.
@@ -172,10 +178,10 @@ func (c *termsFlags) fromMap(m map[string]string) {
 	c.LicenceURL, c.Recipient, c.Territory, c.From, c.Until, c.Date = m[paperURL], m[paperRecipient], m[paperTerritory], m[paperFrom], m[paperUntil], m[paperDate]
 }
 
-// impatient is how a delivery is worked on in the foreground: what fails is tried a few times only, since somebody waits
-// and can mend it, and imports are left to workers.
+// impatient is how a delivery is worked on in the foreground: what fails of it is tried a few times only, since somebody
+// waits and can mend it, and imports are left to workers.
 func (f memoryFlag) impatient(c *jobs.Config) {
-	c.Tries, c.Backoff, c.Import, c.MaxMemory = 3, 250*time.Millisecond, nil, int64(f.MaxMemory)
+	c.Awaited.Tries, c.Awaited.Backoff, c.Import, c.MaxMemory = 3, 250*time.Millisecond, nil, int64(f.MaxMemory)
 }
 
 // remarks writes what goes wrong in a job as remarks, for who makes a delivery in the foreground.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,12 +151,45 @@ func TestJobVerbs(t *testing.T) {
 	if entries, err := os.ReadDir(place); err != nil || len(entries) > 1 { // the folder of locks may stay
 		t.Errorf("a cancelled delivery left %v, %v", entries, err)
 	}
-	if o := sh.must(2, "deliver", "-c", "spring", "--geometry", "square:256", "-o", place); !strings.Contains(o.err, "was cancelled") {
-		t.Error(o.err)
+	// Asked for again it is another delivery, in the same place.
+	o := sh.deliver(0, place)
+	if d := one[deliverJSON](t, o.out); d.ID != left.ID+"-2" || !strings.Contains(o.err, "was cancelled") {
+		t.Errorf("%+v: %s", d, o.err)
 	}
+	sh.must(0, "deliver", "verify", place)
 	sh.must(2, "jobs", "show", "nobody's")
 	sh.must(2, "jobs", "list", "--state", "tired")
 	sh.must(2, "worker", "--kinds", "tea")
+}
+
+// TestAskedOtherwise: a delivery that waits, and is asked for again with other papers, is made as it was asked for last.
+func TestAskedOtherwise(t *testing.T) {
+	sh, _ := bank(t)
+	place := filepath.Join(t.TempDir(), "place")
+	first := one[detachedJSON](t, sh.deliver(0, place, "--detach", "--licence-url", "https://bank.example/one").out)
+	if o := sh.deliver(2, place, "--licence-url", "bank.example/two"); !strings.Contains(o.err, "scheme") {
+		t.Error(o.err)
+	}
+	if j := sh.job(first.Job); j.State != "planned" {
+		t.Errorf("%+v", j)
+	}
+	second := one[detachedJSON](t, sh.deliver(0, place, "--detach", "--licence-url", "https://bank.example/two").out)
+	if second.ID != first.ID || second.Job == first.Job {
+		t.Errorf("%+v, then %+v", first, second)
+	}
+	if j := sh.job(first.Job); j.State != "cancelled" || !strings.Contains(j.Why, second.Job) {
+		t.Errorf("%+v", j)
+	}
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(second.Job); j.State != "finished" {
+		t.Errorf("%+v", j)
+	}
+	if text := string(read(t, filepath.Join(place, "croissant.json"))); !strings.Contains(text, "https://bank.example/two") {
+		t.Error("the papers are those asked for first")
+	}
+	if again := one[deliverJSON](t, sh.deliver(0, place, "--licence-url", "https://bank.example/two").out); !again.AlreadyFinished {
+		t.Errorf("%+v", again)
+	}
 }
 
 // TestDetachedImport: an import by a worker puts into the registry what the verb does.
@@ -187,5 +222,43 @@ func TestDetachedImport(t *testing.T) {
 	sh.must(0, "worker", "--drain", "--quiet")
 	if j := sh.job(left.Job); j.State != "failed" || j.Why == "" {
 		t.Errorf("an import of nothing: %+v", j)
+	}
+}
+
+// TestReservedMeanwhile: what is reserved after a delivery was left to workers is not delivered, and no flag takes what the
+// bank's own table reserves.
+func TestReservedMeanwhile(t *testing.T) {
+	sh, masters := bank(t)
+	place := filepath.Join(t.TempDir(), "place")
+	left := one[detachedJSON](t, sh.deliver(0, place, "--detach").out)
+	csv := filepath.Join(t.TempDir(), "table.csv")
+	put(t, csv, []byte("file,data_mining\nsky/kite.jpg,DMI-PROHIBITED-AIMLTRAINING\n"))
+	sh.must(0, "import", masters, "--csv", csv)
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "failed" || !strings.Contains(j.Why, "1 works of spring@1 are reserved by now, sky/kite.jpg the first") {
+		t.Fatalf("%+v", j)
+	}
+	f := one[freezeJSON](t, sh.must(0, "concepts", "--by", "folder", "--catalogue", "spring", "--include-reserved").out)
+	if f.Works != 3 || len(f.Reserved) != 1 {
+		t.Errorf("%+v", f)
+	}
+	if o := sh.must(2, "jobs", "retry", left.Job); !strings.Contains(o.err, "reserved by now") {
+		t.Error(o.err)
+	}
+}
+
+// TestDiskAway: a place that is not there is not made by a worker, and masters on a disk that is not mounted are said so.
+func TestDiskAway(t *testing.T) {
+	where := filepath.Join(t.TempDir(), "place")
+	if _, err := (opener{&session{ctx: t.Context()}}).Store(t.Context(), where); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "mounted") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(where); err == nil {
+		t.Error("it was made")
+	}
+	for _, folder := range []string{where, t.TempDir()} {
+		if _, err := (&session{}).mastersAt(folder); err == nil || !strings.Contains(err.Error(), "mounted") {
+			t.Errorf("%s: %v", folder, err)
+		}
 	}
 }

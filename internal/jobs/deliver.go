@@ -5,18 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/internal/registry"
+	"github.com/filigrane/filigrane/internal/store"
 )
 
 // madeOf is the result of a delivery's job: which job of its place it is, and, when it is finished, what came out.
 type madeOf struct {
-	Making         string            `json:"making,omitempty"` // delivery.Making.Job
-	Parts          int               `json:"parts,omitempty"`
-	Shards         int               `json:"shards,omitempty"`
+	Making string `json:"making,omitempty"` // delivery.Making.Job
+	Parts  int    `json:"parts,omitempty"`
+	Shards int    `json:"shards,omitempty"`
+	// Finishing: a worker has begun to finish the delivery in its place, perhaps has finished it.
+	Finishing      bool              `json:"finishing,omitempty"`
 	ManifestSHA256 string            `json:"manifest_sha256,omitempty"`
 	Receipt        string            `json:"receipt,omitempty"` // key that signed it
 	Summary        *delivery.Summary `json:"summary,omitempty"`
@@ -37,8 +40,8 @@ func (h *held) deliver() (*outcome, error) {
 		return nil, fmt.Errorf("%w: its spec: %w", errSpec, err)
 	}
 	made := madeBy(h.job)
-	if v := h.s.q.config.CodeVersion; v != "" && v != spec.CodeVersion {
-		return nil, fmt.Errorf("%w: %s, not %s; run that one, or cancel the job and begin anew", errVersion, spec.CodeVersion, v)
+	if err := h.s.q.foreign(h.job); err != nil {
+		return nil, err
 	}
 	switch h.t.Stage {
 	case stagePlan:
@@ -53,7 +56,7 @@ func (h *held) deliver() (*outcome, error) {
 	defer release()
 	switch h.t.Stage {
 	case stagePart:
-		return h.mark(m)
+		return h.mark(m, spec)
 	case stageSeal:
 		if err := h.before(h.s.ctx, ""); err != nil {
 			return nil, err
@@ -62,7 +65,7 @@ func (h *held) deliver() (*outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		made.Shards = shards
+		made.Shards, made.Finishing = shards, false
 		then := registry.Stage{Name: stageShard, Parts: shards}
 		if shards == 0 {
 			then = registry.Stage{Name: stageFinish, Parts: 1}
@@ -90,23 +93,20 @@ func (m madeOf) outcome(e registry.PartEnd) (*outcome, error) {
 func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	q := h.s.q
 	key := makingKey(h.scope, h.t.Job)
+	q.dropOther(h.scope, h.t.Job, name)
 	q.mu.Lock()
 	m := q.makings[key]
 	mine := m == nil
 	if mine {
-		m = &making{ready: make(chan struct{})}
+		m = &making{ready: make(chan struct{}), name: name}
 		q.makings[key] = m
 	}
 	m.users++
+	m.idle = false
 	q.mu.Unlock()
 	release := func() { q.release(m, false) }
 	if mine {
-		opened, err := q.open(h.s.ctx, h.scope, spec, name, h.s.may)
-		if err == nil {
-			m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
-		}
-		m.err = err
-		close(m.ready)
+		q.fill(m, func() (*making, error) { return q.open(h.s.ctx, h.scope, spec, name, h.fence) })
 	}
 	select {
 	case <-m.ready:
@@ -122,16 +122,43 @@ func (h *held) making(spec DeliverySpec, name string) (*making, func(), error) {
 	return m, release, nil
 }
 
+// fill opens what the parts share. Should that panic, nobody waits for it for ever.
+func (q *Queue) fill(m *making, open func() (*making, error)) {
+	defer close(m.ready)
+	m.err = errors.New("jobs: internal error: the delivery was not opened")
+	opened, err := open()
+	if err == nil {
+		m.m, m.source, m.spec, m.close = opened.m, opened.source, opened.spec, opened.close
+		q.mu.Lock()
+		m.name = opened.m.Job()
+		q.mu.Unlock()
+	}
+	m.err = err
+}
+
 func makingKey(scope registry.Scope, job string) string { return scope.Tenant + "\x00" + job }
 
 // drop forgets a job's Making: the next part opens it anew.
 func (q *Queue) drop(scope registry.Scope, job string) {
+	q.dropIf(scope, job, func(*making) bool { return true })
+}
+
+// dropOther forgets a job's Making unless it is of that name. What is to be begun ("") is begun anew: whatever is open, its
+// place may have been emptied since.
+func (q *Queue) dropOther(scope registry.Scope, job, name string) {
+	q.dropIf(scope, job, func(m *making) bool { return name == "" || m.name != name })
+}
+
+// dropIf forgets a job's Making if is, under the queue's lock, says so.
+func (q *Queue) dropIf(scope registry.Scope, job string, is func(*making) bool) {
 	key := makingKey(scope, job)
 	q.mu.Lock()
 	m := q.makings[key]
-	delete(q.makings, key)
-	if m != nil {
+	if m != nil && is(m) {
+		delete(q.makings, key)
 		m.users++
+	} else {
+		m = nil
 	}
 	q.mu.Unlock()
 	if m != nil {
@@ -163,6 +190,11 @@ func (h *held) plan(spec DeliverySpec) (*outcome, error) {
 	}
 	defer release()
 	made := madeOf{Making: m.m.Job(), Parts: m.m.Parts()}
+	if m.m.Done() == nil {
+		if err := h.s.q.allowed(h.s.ctx, h.scope, spec); err != nil {
+			return nil, err
+		}
+	}
 	e := registry.PartEnd{Total: int64(m.m.Works()), Then: registry.Stage{Name: stagePart, Parts: made.Parts}}
 	switch {
 	case m.m.Done() != nil:
@@ -176,13 +208,35 @@ func (h *held) plan(spec DeliverySpec) (*outcome, error) {
 // carefulAfter is after how many deaths of workers over a part its works are tried one by one, alone in the process.
 const carefulAfter = 2
 
-// mark does a part: the works are marked and staged.
-func (h *held) mark(m *making) (*outcome, error) {
-	final := h.part.Tries >= h.s.q.config.Tries-1
-	opt := delivery.PartOptions{Final: final, Before: h.before, Crashed: func(w concepts.WorkID) bool { return h.part.Falls[string(w)] > h.s.q.config.Poison },
+// mark does a part: the works are marked and staged. Those whose masters cannot be had are asked for again; after the last
+// time they are refused, if others of the part could be had and the masters' place is there. Otherwise the job fails:
+// what is wrong is the place, or the way to it, and not the works.
+func (h *held) mark(m *making, spec DeliverySpec) (*outcome, error) {
+	opt := delivery.PartOptions{Before: h.before, Crashed: func(w concepts.WorkID) bool { return h.part.Falls[string(w)] > h.s.q.config.Poison },
 		Progress: func(done, _, refused int, _ concepts.WorkID) { h.set(int64(done), int64(refused)) }}
-	var r delivery.PartResult
-	var err error
+	r, err := h.pass(m, opt)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(r.Passing); n > 0 {
+		first := r.Passing[0]
+		last := h.part.Tries >= h.s.q.config.Tries-1
+		if last && h.away(spec, r) {
+			return nil, fmt.Errorf("%w: %d of the %d of this part; the first is %s (%s): %s. No work was refused for it: see that %s can be reached where the workers run, then 'filigrane jobs retry'; or freeze a new version without these works", errPassing, n, r.Works, first.Path, first.Kind, first.Detail, spec.Masters)
+		}
+		if !last {
+			return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, n, first.Path, first.Kind, first.Detail)
+		}
+		opt.Final = true
+		if r, err = h.pass(m, opt); err != nil {
+			return nil, err
+		}
+	}
+	return &outcome{PartEnd: registry.PartEnd{Done: int64(r.Works), Refused: int64(r.Refused), Then: registry.Stage{Name: stageSeal, Parts: 1}}}, nil
+}
+
+// pass goes over the works of a part once.
+func (h *held) pass(m *making, opt delivery.PartOptions) (r delivery.PartResult, err error) {
 	if h.part.Deaths < carefulAfter {
 		h.s.q.alone.RLock()
 		r, err = m.m.Part(h.s.ctx, h.t.Part, m.source, opt)
@@ -191,14 +245,7 @@ func (h *held) mark(m *making) (*outcome, error) {
 		r, err = h.careful(m, opt)
 	}
 	h.s.q.took(h.t.Job, r.Times)
-	if err != nil {
-		return nil, err
-	}
-	if len(r.Passing) > 0 && !final {
-		first := r.Passing[0]
-		return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, len(r.Passing), first.Path, first.Kind, first.Detail)
-	}
-	return &outcome{PartEnd: registry.PartEnd{Done: int64(r.Works), Refused: int64(r.Refused + len(r.Passing)), Then: registry.Stage{Name: stageSeal, Parts: 1}}}, nil
+	return r, err
 }
 
 // errPassing says that masters could not be had, which may pass.
@@ -245,11 +292,20 @@ func (h *held) careful(m *making, opt delivery.PartOptions) (r delivery.PartResu
 	}
 }
 
+// mostTimed is of how many jobs a process remembers what they took.
+const mostTimed = 100
+
 // took adds to what a job's parts took in this process.
 func (q *Queue) took(job string, t delivery.Times) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	sum := q.times[job]
+	sum, known := q.times[job]
+	if !known {
+		if q.timed = append(q.timed, job); len(q.timed) > mostTimed {
+			delete(q.times, q.timed[0])
+			q.timed = slices.Delete(q.timed, 0, 1)
+		}
+	}
 	sum.Add(t)
 	q.times[job] = sum
 }
@@ -259,6 +315,9 @@ func (q *Queue) took(job string, t delivery.Times) {
 func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 	q, ctx := h.s.q, h.s.ctx
 	if err := h.before(ctx, ""); err != nil {
+		return nil, err
+	}
+	if err := h.ready(spec, made); err != nil {
 		return nil, err
 	}
 	m, d, err := h.finished(spec, made)
@@ -278,11 +337,11 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 		paper := &making{}
 		paper.closes(st)
 		defer paper.shut()
-		if made.Receipt, err = q.config.Papers(ctx, h.scope, spec, m.spec.Catalogue, fenced{st, h.s.may}); err != nil {
+		if made.Receipt, err = q.config.Papers(ctx, h.scope, spec, m.spec.Catalogue, fenced{st, h.fence}); err != nil {
 			return nil, err
 		}
 	}
-	made.ManifestSHA256, made.Summary = d.SHA256(), &d.Summary
+	made.ManifestSHA256, made.Summary, made.Finishing = d.SHA256(), &d.Summary, false
 	made.Shards = len(d.Shards)
 	out, err := made.outcome(registry.PartEnd{})
 	if err != nil {
@@ -292,12 +351,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 		if err := q.moveDelivery(ctx, reg, h.scope, j.Subject, registry.Delivered, "", out.job); err != nil {
 			return err
 		}
-		if j.Lost == 0 {
-			return nil
-		}
-		// Who was lost may come back to life until he notices that he was buried.
-		after := q.config.Timing.Dead + q.config.Timing.Beat
-		return q.river.insert(ctx, reg, h.scope, []registry.Ticket{{Job: j.ID, Run: j.Run, Stage: stageSweep}}, usualPriority, time.Now().Add(after))
+		return q.sweepsOf(ctx, reg, h.scope, j, spec.Place)
 	}
 	return out, nil
 }
@@ -307,7 +361,7 @@ func (h *held) finish(spec DeliverySpec, made madeOf) (*outcome, error) {
 func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.Delivery, err error) {
 	q, ctx := h.s.q, h.s.ctx
 	if made.Making != "" {
-		if m, err = q.open(ctx, h.scope, spec, made.Making, h.s.may); err != nil {
+		if m, err = q.open(ctx, h.scope, spec, made.Making, h.fence); err != nil {
 			return nil, nil, err
 		}
 		if d, err = m.m.Finish(ctx); err == nil {
@@ -318,14 +372,16 @@ func (h *held) finished(spec DeliverySpec, made madeOf) (m *making, d *delivery.
 			return nil, nil, err
 		}
 	}
+	if _, err := q.manifest(ctx, spec.Place); errors.Is(err, store.ErrNotFound) {
+		return nil, nil, delivery.ErrGone // whatever was begun there since is somebody else's
+	}
 	spec.Force = false
-	if m, err = q.open(ctx, h.scope, spec, "", h.s.may); err != nil {
+	if m, err = q.open(ctx, h.scope, spec, "", h.fence); err != nil {
 		return nil, nil, err
 	}
 	if d = m.m.Done(); d == nil {
-		err := m.m.Abandon(ctx) // just begun, and nobody's
 		m.shut()
-		return nil, nil, errors.Join(delivery.ErrGone, err)
+		return nil, nil, delivery.ErrGone
 	}
 	return m, d, nil
 }

@@ -176,9 +176,13 @@ var (
 )
 
 // deliver asks for the masters in a place.
-func (f *fixture) deliver(t testing.TB, q *Queue, id, place string) (added bool) {
+func (f *fixture) deliver(t testing.TB, q *Queue, id, place string, change ...func(*DeliverySpec)) (added bool) {
 	t.Helper()
-	added, err := q.Deliver(ctx, bank, id, registry.Delivery{ID: id, Licence: "l1", Spec: json.RawMessage(`{"place":"` + place + `"}`)}, f.spec(place), nil)
+	spec := f.spec(place)
+	for _, c := range change {
+		c(&spec)
+	}
+	added, err := q.Deliver(ctx, bank, id, registry.Delivery{ID: id, Licence: "l1", Spec: json.RawMessage(`{"place":"` + place + `"}`)}, spec, nil)
 	must(t, err)
 	return added
 }
@@ -253,6 +257,9 @@ func (w world) Store(ctx context.Context, place string) (store.Store, error) {
 }
 
 func (w world) Masters(_ context.Context, place string) (delivery.Source, io.Closer, error) {
+	if _, err := os.Stat(place); err != nil {
+		return nil, nil, err
+	}
 	return func(_ context.Context, work concepts.Work) (io.ReadCloser, error) { return w.open(place, work.Path) }, io.NopCloser(nil), nil
 }
 
@@ -271,6 +278,61 @@ func (w world) open(place, key string) (io.ReadCloser, error) {
 		}
 	}
 	return os.Open(filepath.Join(place, key))
+}
+
+// inFours makes parts of four works.
+func inFours(s *DeliverySpec) { s.PartWorks = 4 }
+
+// hooked calls a function before each put; of a shard, when all of it but its end is written.
+type hooked struct {
+	world
+	put func(key string)
+}
+
+type hookedStore struct {
+	store.Store
+	put func(key string)
+}
+
+func (h hooked) Store(ctx context.Context, place string) (store.Store, error) {
+	st, err := h.world.Store(ctx, place)
+	return hookedStore{st, h.put}, err
+}
+
+func (h hookedStore) Put(ctx context.Context, key string, write func(io.Writer) error) error {
+	if !strings.HasPrefix(key, "shard-") {
+		h.put(key)
+		return h.Store.Put(ctx, key, write)
+	}
+	return h.Store.Put(ctx, key, func(w io.Writer) error { return write(ending{w, func() { h.put(key) }}) })
+}
+
+// ending calls a function at the end of an archive.
+type ending struct {
+	io.Writer
+	at func()
+}
+
+func (e ending) Write(p []byte) (int, error) {
+	if len(p) == 512 && bytes.Count(p, []byte{0}) == 512 {
+		e.at()
+	}
+	return e.Writer.Write(p)
+}
+
+// holding gives a hook that stops the first put of a key with a prefix: reached is closed when it is there, and it goes
+// on when release is closed.
+func holding(prefix string) (put func(key string), reached, release chan struct{}) {
+	reached, release = make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	return func(key string) {
+		if strings.HasPrefix(key, prefix) {
+			once.Do(func() {
+				close(reached)
+				<-release
+			})
+		}
+	}, reached, release
 }
 
 // config is that of a worker of the tests.

@@ -134,7 +134,7 @@ func TestMissingMaster(t *testing.T) {
 	f.Missing = "dogs/003.png " + away
 	place, other := filepath.Join(t.TempDir(), "place"), filepath.Join(t.TempDir(), "other")
 	q := f.queue(t, func(c *Config) { c.Tries = 3 })
-	f.deliver(t, q, "d1", place)
+	f.deliver(t, q, "d1", place, inFours)
 	j, err := q.WorkUntil(ctx, bank, "d1", nil)
 	must(t, err)
 	if j.Refused != 1 || j.Done != works {

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,13 @@ type Config struct {
 	Poison int
 	// Backoff is the pause after the first failure; it doubles up to a minute. Default 1 s.
 	Backoff time.Duration
-	Timing  Timing
+	// Awaited holds for the failures of the job that WorkUntil waits for, instead of Tries and Backoff where it is not 0: who
+	// waits can mend what is wrong. That masters cannot be had is not decided any sooner for it.
+	Awaited struct {
+		Tries   int
+		Backoff time.Duration
+	}
+	Timing Timing
 	// Host names this machine, for people. Default its own name.
 	Host string
 	// Clock gives the time for the registry. Default time.Now.
@@ -99,7 +106,9 @@ type Queue struct {
 	loads    map[string]*loading
 	failures map[string]error // why this process failed a job
 	times    map[string]delivery.Times
+	timed    []string // the jobs of times, the newest last
 	working  bool
+	awaited  string // the job that WorkUntil waits for
 }
 
 // Open prepares the queue's tables in the registry's database, which the caller closes after the queue is done.
@@ -194,6 +203,18 @@ func (q *Queue) Deliver(ctx context.Context, scope registry.Scope, id string, d 
 	})
 }
 
+// Same tells whether a job makes a delivery as a spec says, whoever waits for it.
+func (s DeliverySpec) Same(j registry.Job) bool {
+	var is DeliverySpec
+	if json.Unmarshal(j.Spec, &is) != nil {
+		return false
+	}
+	s.Priority, is.Priority = 0, 0
+	a, err := json.Marshal(s)
+	b, other := json.Marshal(is)
+	return err == nil && other == nil && bytes.Equal(a, b)
+}
+
 // Import asks for an import under an id. The same again changes nothing.
 func (q *Queue) Import(ctx context.Context, scope registry.Scope, id string, spec json.RawMessage) (added bool, err error) {
 	return q.add(ctx, scope, registry.Job{ID: id, Kind: registry.ImportJob, Spec: spec, Priority: usualPriority, First: stageImport}, func(*registry.Registry) error { return nil })
@@ -253,6 +274,9 @@ func (q *Queue) again(ctx context.Context, scope registry.Scope, id string, from
 	if err == nil && j.State != from && j.State != registry.JobRunning {
 		err = fmt.Errorf("%w: job %s is %s, not %s", registry.ErrState, id, j.State, from)
 	}
+	if err == nil && j.State == from {
+		err = q.allowedAgain(ctx, scope, j)
+	}
 	if err != nil {
 		return j, err
 	}
@@ -261,8 +285,8 @@ func (q *Queue) again(ctx context.Context, scope registry.Scope, id string, from
 }
 
 // Begun tells of a job whose delivery was begun in its place by the caller (delivery.Begin) under a name, that of
-// delivery.Making.Job. Where the job knows it by another name the place was emptied meanwhile: the job begins anew, as it
-// does after Resume and Retry if it rests. A job that is over is ErrState.
+// delivery.Making.Job: "" where the place holds it finished. Where the job knows it by another name the place was emptied
+// meanwhile: the job begins anew, as it does after Resume and Retry if it rests. A job that is over is ErrState.
 func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string) (j registry.Job, err error) {
 	q.forget(id)
 	err = q.reg.InTx(ctx, func(reg *registry.Registry) error {
@@ -271,6 +295,9 @@ func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string
 		}
 		rests := j.State == registry.JobPaused || j.State == registry.JobFailed
 		anew := j.Stage != stagePlan && madeBy(j).Making != name
+		if name == "" && j.Stage == stageFinish {
+			anew = false // somebody is just finishing it, or has and could not say so: what is left to do finds the manifest
+		}
 		if rests {
 			if j, _, err = reg.MoveJob(ctx, scope, id, registry.JobRunning, "", q.now()); err != nil {
 				return err
@@ -287,7 +314,7 @@ func (q *Queue) Begun(ctx context.Context, scope registry.Scope, id, name string
 		if !rests && !anew {
 			return nil
 		}
-		return q.issue(ctx, reg, scope, id, j.Priority)
+		return q.issue(ctx, reg, scope, id, priorityOf(j))
 	})
 	return j, err
 }
@@ -302,18 +329,29 @@ func (q *Queue) fromStart(ctx context.Context, reg *registry.Registry, scope reg
 	return again, err
 }
 
-// Cancel ends a job for good. What a delivery has staged is removed by the next worker, and once more when none that was
+// Cancel ends a job for good. One whose delivery is finished in its place, or just being finished, is ErrState. What a delivery has staged is removed by the next worker, and once more when none that was
 // lost can be alive.
 func (q *Queue) Cancel(ctx context.Context, scope registry.Scope, id, why string) (registry.Job, error) {
-	return q.move(ctx, scope, id, registry.JobCancelled, registry.Cancelled, why)
+	seen, err := q.mayCancel(ctx, scope, id)
+	if err != nil {
+		return seen, err
+	}
+	return q.move(ctx, scope, id, registry.JobCancelled, registry.Cancelled, why, func(reg *registry.Registry, j registry.Job) error {
+		return stillMay(ctx, reg, scope, seen, j)
+	})
 }
 
 // move moves a job, its delivery with it, and makes the tickets of what there is to do then.
-func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to registry.JobState, delivery registry.DeliveryState, why string) (j registry.Job, err error) {
+func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to registry.JobState, delivery registry.DeliveryState, why string, checks ...func(*registry.Registry, registry.Job) error) (j registry.Job, err error) {
 	err = q.reg.InTx(ctx, func(reg *registry.Registry) error {
 		var c registry.Changes
 		if j, c, err = reg.MoveJob(ctx, scope, id, to, why, q.now()); err != nil || c.Changed == 0 {
 			return err
+		}
+		for _, check := range checks {
+			if err := check(reg, j); err != nil {
+				return err
+			}
 		}
 		if j.Kind == registry.DeliveryJob {
 			if err := q.moveDelivery(ctx, reg, scope, j.Subject, delivery, why, nil); err != nil {
@@ -322,11 +360,16 @@ func (q *Queue) move(ctx context.Context, scope registry.Scope, id string, to re
 		}
 		switch {
 		case to == registry.JobRunning:
-			return q.issue(ctx, reg, scope, id, j.Priority)
-		case to == registry.JobCancelled && j.Kind == registry.DeliveryJob && !j.Started.IsZero():
-			// At once where nobody works on it; then when who did has surely noticed; then when who was lost is surely gone.
-			for _, after := range []time.Duration{0, 2 * stateKept, q.config.Timing.Dead + q.config.Timing.Beat} {
-				if err := q.river.insert(ctx, reg, scope, []registry.Ticket{{Job: id, Run: j.Run, Stage: stageAbandon}}, firstPriority, time.Now().Add(after)); err != nil {
+			return q.issue(ctx, reg, scope, id, priorityOf(j))
+		case to == registry.JobCancelled && j.Kind == registry.DeliveryJob:
+			// Who asked for it has begun it in its place, whether a worker has taken it up or not. At once where nobody works on it;
+			// then when who did has surely noticed; then when who was lost is surely gone; and when what was on its way has surely arrived.
+			for _, after := range []time.Duration{0, 2 * stateKept, q.config.Timing.Dead + q.config.Timing.Beat, longestPut} {
+				t := registry.Ticket{Job: id, Run: j.Run, Stage: stageAbandon}
+				if after == longestPut {
+					t.Part = latePart
+				}
+				if err := q.river.insert(ctx, reg, scope, []registry.Ticket{t}, firstPriority, time.Now().Add(after)); err != nil {
 					return err
 				}
 			}
@@ -367,7 +410,7 @@ func (q *Queue) forget(id string) {
 	delete(q.failures, id)
 }
 
-// Times is what the parts of a job took that this process worked on.
+// Times is what the parts of a job took that this process worked on, of the last hundred jobs it took up.
 func (q *Queue) Times(id string) delivery.Times {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -380,6 +423,9 @@ var permanent = []error{delivery.ErrOtherParameters, delivery.ErrForeign, delive
 
 // errSpec says that a job cannot be worked on as it is.
 var errSpec = errors.New("jobs: the job cannot be worked on here")
+
+// ErrBusy is for what Config's functions return: somebody else has what is needed. It is waited for, for as long as that takes.
+var ErrBusy = errors.New("jobs: somebody else has what is needed")
 
 // ErrFinal is for what Config's functions return: trying again will not help.
 var ErrFinal = errors.New("jobs: trying again will not help")

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -96,6 +97,14 @@ func jobArgs(t ticket) river.JobArgs {
 		return args[intake]{t}
 	}
 	panic("jobs: no stage " + t.Stage)
+}
+
+// kindOf is the kind of the jobs that have a stage.
+func kindOf(stage string) string {
+	if stage == stageImport {
+		return string(registry.ImportJob)
+	}
+	return string(registry.DeliveryJob)
 }
 
 // worker hands River's jobs of a kind on.
@@ -345,8 +354,56 @@ func steal(ctx context.Context, reg *registry.Registry) (n int64, err error) {
 	return n, nil
 }
 
-// waiting counts the tickets of a queue that somebody has or will have, by job and run.
-func waiting(ctx context.Context, reg *registry.Registry, queue string) (map[string]int, error) {
+// reissuePostgres makes the tickets anew that a worker was given a minute ago, but for those that he knows of.
+const reissuePostgres = `
+WITH lost AS (
+    UPDATE river_job SET state = 'cancelled', finalized_at = now()
+    WHERE state = 'running' AND queue LIKE 'bank-%' AND attempted_by[array_upper(attempted_by, 1)] = $1
+        AND attempted_at < now() - make_interval(secs => $2) AND NOT (id = ANY($3))
+    RETURNING args, kind, max_attempts, priority, queue, attempt
+)
+INSERT INTO river_job (args, kind, max_attempts, priority, queue, attempt, state, scheduled_at)
+SELECT args, kind, max_attempts, priority, queue, attempt, 'available', now() FROM lost`
+
+// The same on SQLite, in one transaction.
+var reissueSQLite = []string{`
+INSERT INTO river_job (args, kind, max_attempts, priority, queue, attempt, state, scheduled_at)
+SELECT args, kind, max_attempts, priority, queue, attempt, 'available', datetime('now', 'subsec') FROM river_job
+WHERE ` + neverArrived, `
+UPDATE river_job SET state = 'cancelled', finalized_at = datetime('now', 'subsec')
+WHERE ` + neverArrived}
+
+const neverArrived = `state = 'running' AND queue LIKE 'bank-%' AND json_extract(attempted_by, '$[#-1]') = ?1
+    AND attempted_at < datetime('now', 'subsec', '-' || ?2 || ' seconds') AND id NOT IN (SELECT value FROM json_each(?3))`
+
+// reissue makes a worker's tickets anew that he does not know of, in the transaction of a bound registry, and tells how many.
+func reissue(ctx context.Context, reg *registry.Registry, worker string, known []int64) (n int64, err error) {
+	if tx := reg.PgxTx(); tx != nil {
+		tag, err := tx.Exec(ctx, reissuePostgres, worker, lostAfter.Seconds(), known)
+		if err != nil {
+			return 0, fmt.Errorf("jobs: %w", err)
+		}
+		return tag.RowsAffected(), nil
+	}
+	list, err := json.Marshal(known)
+	if err != nil {
+		return 0, fmt.Errorf("jobs: %w", err)
+	}
+	for _, text := range reissueSQLite {
+		result, err := reg.SQLTx().ExecContext(ctx, text, worker, int(lostAfter.Seconds()), string(list))
+		if err == nil {
+			n, err = result.RowsAffected()
+		}
+		if err != nil {
+			return 0, fmt.Errorf("jobs: %w", err)
+		}
+	}
+	return n, nil
+}
+
+// waiting counts the tickets of a queue that somebody has or will have, by job and run: those of jobs of some kinds, nil for
+// all. Late ones do not count.
+func waiting(ctx context.Context, reg *registry.Registry, queue string, kinds []string) (map[string]int, error) {
 	const postgres = `SELECT args FROM river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable', 'pending') AND queue = $1`
 	const sqlite = `SELECT json(args) FROM river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable', 'pending') AND queue = ?`
 	counts := map[string]int{}
@@ -355,7 +412,9 @@ func waiting(ctx context.Context, reg *registry.Registry, queue string) (map[str
 		if err := json.Unmarshal(text, &t); err != nil {
 			return fmt.Errorf("jobs: a ticket in the queue: %w", err)
 		}
-		counts[runOf(t.Job, t.Run)]++
+		if !t.late() && (kinds == nil || slices.Contains(kinds, kindOf(t.Stage))) {
+			counts[runOf(t.Job, t.Run)]++
+		}
 		return nil
 	}
 	if pool := reg.Pool(); pool != nil {

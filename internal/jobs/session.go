@@ -22,6 +22,7 @@ const (
 	noteEvery   = time.Second      // how far parts are
 	stateKept   = time.Second      // how long a job's state is believed
 	ensureEvery = 30 * time.Second // whether running jobs have tickets
+	lostAfter   = time.Minute      // a ticket that was given to this worker and never arrived
 	stopWithin  = 30 * time.Second // for handing back what is under way
 )
 
@@ -35,7 +36,8 @@ type session struct {
 
 	mu     sync.Mutex
 	held   map[*held]bool
-	states map[string]*state // of jobs
+	states map[string]*state       // of jobs
+	taken  map[int64]time.Duration // River's numbers of tickets in hand (0), and when those were given up that were lately
 }
 
 // state is what was last seen of a job.
@@ -59,11 +61,12 @@ func (q *Queue) Work(ctx context.Context, kinds ...registry.JobKind) error {
 	return q.work(ctx, kinds, func(context.Context) (bool, error) { return false, nil })
 }
 
-// Drain works on the queue until there is nothing left in it, clearing up included, or ctx ends.
+// Drain works on the queue until there is nothing left in it of the kinds it works on, clearing up included, or ctx ends.
 func (q *Queue) Drain(ctx context.Context, kinds ...registry.JobKind) error {
+	mine := q.kinds(kinds)
 	return q.work(ctx, kinds, func(ctx context.Context) (bool, error) {
 		for _, s := range q.config.Scopes {
-			counts, err := waiting(ctx, q.reg, queueOf(s))
+			counts, err := waiting(ctx, q.reg, queueOf(s), mine)
 			if err != nil || len(counts) > 0 {
 				return false, err
 			}
@@ -77,6 +80,9 @@ func (q *Queue) Drain(ctx context.Context, kinds ...registry.JobKind) error {
 // told now and then how far the job is. A job that waits for somebody with a priority is asked for with priority 1, and
 // then comes before all others here.
 func (q *Queue) WorkUntil(ctx context.Context, scope registry.Scope, id string, progress func(registry.Job)) (j registry.Job, err error) {
+	q.mu.Lock()
+	q.awaited = id
+	q.mu.Unlock()
 	err = q.work(ctx, nil, func(ctx context.Context) (bool, error) {
 		if j, err = q.reg.Job(ctx, scope, id); err != nil {
 			return false, err
@@ -148,7 +154,7 @@ func (q *Queue) kinds(asked []registry.JobKind) (kinds []string) {
 
 // session works as one worker until ctx ends, done says so, or the worker is buried (errBuried).
 func (q *Queue) session(ctx context.Context, kinds []string, done func(context.Context) (bool, error)) (err error) {
-	s := &session{q: q, id: newID(q.config.Host), held: map[*held]bool{}, states: map[string]*state{}}
+	s := &session{q: q, id: newID(q.config.Host), held: map[*held]bool{}, states: map[string]*state{}, taken: map[int64]time.Duration{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer s.cancel(nil)
 	sent := steady()
@@ -167,7 +173,9 @@ func (q *Queue) session(ctx context.Context, kinds []string, done func(context.C
 		return errors.Join(err, s.leave())
 	}
 	var loops sync.WaitGroup
-	loops.Go(s.beats)
+	living, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	loops.Go(func() { s.beats(living) })
 	loops.Go(s.notes)
 	err = s.wait(ctx, done)
 	if cause := context.Cause(s.ctx); cause != nil {
@@ -177,13 +185,15 @@ func (q *Queue) session(ctx context.Context, kinds []string, done func(context.C
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	err = errors.Join(err, stop(within))
+	end() // until now what is handed back was ours
 	loops.Wait()
 	q.shut()
 	return errors.Join(err, s.leave())
 }
 
-// leave says goodbye. Should that not arrive, others notice.
+// leave says goodbye. Should that not arrive, others notice. Whatever was not stopped in time may not write any more.
 func (s *session) leave() error {
+	s.sent.Store(int64(steady() - s.q.config.Timing.Fence))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.q.config.Timing.Beat)
 	defer cancel()
 	if err := s.q.reg.EndWorker(ctx, operator, s.id); err != nil {
@@ -234,25 +244,29 @@ func (s *session) wait(ctx context.Context, done func(context.Context) (bool, er
 	}
 }
 
-// beats gives signs of life, buries others, and looks after tickets, until the session ends.
-func (s *session) beats() {
+// beats gives signs of life until ctx ends, and buries others and looks after tickets until the session does.
+func (s *session) beats(ctx context.Context) {
 	tick := time.NewTicker(s.q.config.Timing.Beat)
 	defer tick.Stop()
 	ensured := steady()
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if !s.beat() {
+		if !s.beat(ctx) {
 			s.cancel(errBuried)
 			return
+		}
+		if s.ctx.Err() != nil {
+			continue // what is under way is being handed back
 		}
 		ctx, cancel := context.WithTimeout(s.ctx, 2*s.q.config.Timing.Beat)
 		err := s.bury(ctx)
 		if err == nil && steady()-ensured > ensureEvery {
-			err = s.ensure(ctx)
+			err = errors.Join(s.ensure(ctx), s.reclaim(ctx))
+			s.tidy()
 			ensured = steady()
 		}
 		cancel()
@@ -263,13 +277,13 @@ func (s *session) beats() {
 }
 
 // beat gives a sign of life. It is false if this worker was declared dead.
-func (s *session) beat() bool {
-	ctx, cancel := context.WithTimeout(s.ctx, s.q.config.Timing.Beat)
+func (s *session) beat(living context.Context) bool {
+	ctx, cancel := context.WithTimeout(living, s.q.config.Timing.Beat)
 	defer cancel()
 	sent := steady()
 	alive, err := s.q.reg.BeatWorker(ctx, operator, s.id)
 	if err != nil {
-		if s.ctx.Err() == nil {
+		if living.Err() == nil {
 			s.q.config.Log.Warn("no sign of life could be given", "error", err.Error())
 		}
 		return true // as far as we know; the fence comes down by itself
@@ -326,23 +340,14 @@ func (s *session) bury(ctx context.Context) error {
 // ensure gives tickets to running jobs that have none.
 func (s *session) ensure(ctx context.Context) error {
 	for _, scope := range s.q.config.Scopes {
-		var running []registry.Job
-		for _, state := range []registry.JobState{registry.JobPlanned, registry.JobRunning} {
-			for p := (registry.Page{Limit: registry.MostPerPage}); ; {
-				l, err := s.q.reg.Jobs(ctx, scope, state, p)
-				if err != nil {
-					return err
-				}
-				running = append(running, l.Items...)
-				if p.After = l.Next; p.After == "" {
-					break
-				}
-			}
+		running, err := s.q.jobsIn(ctx, scope, registry.JobPlanned, registry.JobRunning)
+		if err != nil {
+			return err
 		}
 		if len(running) == 0 {
 			continue
 		}
-		counts, err := waiting(ctx, s.q.reg, queueOf(scope))
+		counts, err := waiting(ctx, s.q.reg, queueOf(scope), nil)
 		if err != nil {
 			return err
 		}
@@ -355,7 +360,7 @@ func (s *session) ensure(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				return s.q.issue(ctx, reg, scope, j.ID, again.Priority)
+				return s.q.issue(ctx, reg, scope, j.ID, priorityOf(again))
 			})
 			switch {
 			case errors.Is(err, registry.ErrState): // it went on meanwhile
@@ -367,6 +372,23 @@ func (s *session) ensure(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// jobsIn gives a bank's jobs in some states.
+func (q *Queue) jobsIn(ctx context.Context, scope registry.Scope, states ...registry.JobState) (list []registry.Job, err error) {
+	for _, state := range states {
+		for p := (registry.Page{Limit: registry.MostPerPage}); ; {
+			l, err := q.reg.Jobs(ctx, scope, state, p)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, l.Items...)
+			if p.After = l.Next; p.After == "" {
+				break
+			}
+		}
+	}
+	return list, nil
 }
 
 // notes tells the registry how far the parts under way are, until the session ends.
@@ -395,8 +417,79 @@ func (s *session) notes() {
 	}
 }
 
+// reclaim makes the tickets anew that the queue has given to this worker and that never arrived, as where the answer was
+// lost.
+func (s *session) reclaim(ctx context.Context) error {
+	now := steady()
+	mine := []int64{}
+	s.mu.Lock()
+	for number, ended := range s.taken {
+		if ended != 0 && now-ended > lostAfter { // what became of it has long been written down
+			delete(s.taken, number)
+			continue
+		}
+		mine = append(mine, number)
+	}
+	s.mu.Unlock()
+	var n int64
+	err := s.q.reg.InTx(ctx, func(reg *registry.Registry) (err error) {
+		n, err = reissue(ctx, reg, s.id, mine)
+		return err
+	})
+	if err == nil && n > 0 {
+		s.q.config.Log.Warn("tickets that never arrived were made anew", "parts", n)
+	}
+	return err
+}
+
+// tidy forgets what was not used since it was last called: deliveries that are open, and states of jobs.
+func (s *session) tidy() {
+	s.mu.Lock()
+	for key, st := range s.states {
+		if st.mu.TryLock() { // else somebody is just asking
+			if st.at != 0 && steady()-st.at > ensureEvery {
+				delete(s.states, key)
+			}
+			st.mu.Unlock()
+		}
+	}
+	s.mu.Unlock()
+	q := s.q
+	var unused []*making
+	q.mu.Lock()
+	for key, m := range q.makings {
+		if m.users == 0 && m.idle {
+			delete(q.makings, key)
+			m.users++
+			unused = append(unused, m)
+		}
+		m.idle = true
+	}
+	q.mu.Unlock()
+	for _, m := range unused {
+		q.release(m, true)
+	}
+}
+
 // running returns errStopped if a job is no longer in a run, as it was seen within the last second.
 func (s *session) running(ctx context.Context, scope registry.Scope, id string, run int) error {
+	if j := s.seen(ctx, scope, id, run); j.ID != "" && (j.State != registry.JobRunning || j.Run != run) {
+		return errStopped
+	}
+	return nil
+}
+
+// goes returns errStopped if a job does not run, in whatever run, as it was seen within the last second.
+func (s *session) goes(ctx context.Context, scope registry.Scope, id string) error {
+	if j := s.seen(ctx, scope, id, 0); j.ID != "" && j.State != registry.JobRunning {
+		return errStopped
+	}
+	return nil
+}
+
+// seen gives a job as it was within the last second, and not in a run before the one given; none if the registry does not
+// answer.
+func (s *session) seen(ctx context.Context, scope registry.Scope, id string, run int) registry.Job {
 	s.mu.Lock()
 	st := s.states[scope.Tenant+"\x00"+id]
 	if st == nil {
@@ -409,14 +502,11 @@ func (s *session) running(ctx context.Context, scope registry.Scope, id string, 
 	if st.at == 0 || steady()-st.at >= stateKept || st.job.Run < run {
 		j, err := s.q.reg.Job(ctx, scope, id)
 		if err != nil {
-			return nil // the fence comes down by itself if this goes on
+			return registry.Job{} // the fence comes down by itself if this goes on
 		}
 		st.job, st.at = j, steady()
 	}
-	if st.job.State != registry.JobRunning || st.job.Run != run {
-		return errStopped
-	}
-	return nil
+	return st.job
 }
 
 // shut closes everything that was opened for deliveries. Nobody uses it any more.

@@ -85,8 +85,10 @@ type making struct {
 	close  []func() error
 
 	// Of one that is shared, under the queue's lock:
+	name    string // delivery.Making.Job
 	users   int
 	dropped bool // the last user closes it
+	idle    bool // nobody has used it since it was looked at
 }
 
 // loading is a catalogue with its numbers, in memory once however many deliveries are of it.
@@ -137,8 +139,8 @@ func (q *Queue) load(ctx context.Context, scope registry.Scope, ref registry.Ref
 
 // open makes a delivery's Making: it begins the delivery if name is "", else it takes part in the one of that name. On
 // error everything is closed.
-func (q *Queue) open(ctx context.Context, scope registry.Scope, s DeliverySpec, name string, may func() error) (m *making, err error) {
-	m = &making{}
+func (q *Queue) open(ctx context.Context, scope registry.Scope, s DeliverySpec, name string, may func() error) (_ *making, err error) {
+	m := &making{}
 	defer func() {
 		if err != nil {
 			m.shut()

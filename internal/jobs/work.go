@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -51,6 +52,14 @@ func (h *held) set(done, refused int64) {
 
 // take works on what a ticket names. What it returns is for River: nil where the ticket is used up.
 func (s *session) take(_ context.Context, t ticket) (err error) {
+	s.mu.Lock()
+	s.taken[t.number] = 0
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.taken[t.number] = steady()
+		s.mu.Unlock()
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			s.q.config.Log.Error("internal error, please report it", "job", t.Job, "stage", t.Stage, "part", t.Part, "error", fmt.Sprint(p))
@@ -113,9 +122,24 @@ func (s *session) begin(scope registry.Scope, t ticket) (b *registry.Begun, err 
 				return err
 			}
 		}
-		return q.issueSome(s.ctx, reg, scope, t.Job, b.Job.Priority, 1)
+		if q.foreign(b.Job) != nil {
+			return nil // it would take up one ticket after the other, and leave them all
+		}
+		return q.issueSome(s.ctx, reg, scope, t.Job, priorityOf(b.Job), 1)
 	})
 	return b, err
+}
+
+// foreign returns errVersion for a delivery that another version of the program has to make.
+func (q *Queue) foreign(j registry.Job) error {
+	var spec struct {
+		CodeVersion string `json:"code_version"`
+	}
+	own := q.config.CodeVersion
+	if own == "" || j.Kind != registry.DeliveryJob || json.Unmarshal(j.Spec, &spec) != nil || spec.CodeVersion == own {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, not %s; run that one, or ask for the delivery again with this one and --force", errVersion, spec.CodeVersion, own)
 }
 
 // outcome is what a part's work gives to its end.
@@ -151,16 +175,20 @@ func (h *held) end(e *outcome) error {
 	q, s := h.s.q, h.s
 	var finished bool
 	err := q.reg.InTx(s.ctx, func(reg *registry.Registry) error {
-		if e.job != nil {
-			if err := reg.SetJobResult(s.ctx, h.scope, h.t.Job, e.job, q.now()); err != nil {
-				return err
-			}
-		}
 		j, moved, err := reg.EndPart(s.ctx, h.scope, h.t.of(), e.PartEnd, q.now())
 		if err != nil || !moved {
 			return err
 		}
 		finished = j.State == registry.JobFinished
+		if e.job != nil {
+			// What was found out in an earlier run may be of a place that was emptied since: this run finds it out itself.
+			if j.Run != h.t.Run {
+				return errStopped
+			}
+			if err := reg.SetJobResult(s.ctx, h.scope, h.t.Job, e.job, q.now()); err != nil {
+				return err
+			}
+		}
 		if e.also != nil {
 			if err := e.also(reg, j); err != nil {
 				return err
@@ -205,9 +233,12 @@ func (h *held) failed(err error) error {
 			log.Warn("the registry was not told", "error", err.Error())
 		}
 		return river.JobSnooze(0)
-	case errors.Is(err, errVersion):
-		log.Warn("part left to another process", "error", err.Error())
+	case errors.Is(err, errVersion), errors.Is(err, ErrBusy):
+		log.Warn("part left for a while", "error", err.Error())
 		q.reg.LeavePart(ctx, h.scope, h.t.of(), s.id, false, err.Error(), q.now())
+		if errors.Is(err, ErrBusy) {
+			return river.JobSnooze(q.config.busyPause())
+		}
 		return river.JobSnooze(versionPause)
 	case errors.Is(err, errStopped):
 		log.Info("part left: the job is paused, cancelled or set going anew")
@@ -230,7 +261,7 @@ func (h *held) failed(err error) error {
 	if errors.Is(err, delivery.ErrGone) {
 		return h.gone(ctx, err)
 	}
-	most, pause := q.config.Tries, backoff(q.config.Backoff, tries)
+	most, pause := q.patience(h.t.Job, err, tries)
 	if errors.Is(err, store.ErrLocked) {
 		most, pause = max(most, lockTries), lockPause/2+rand.N(lockPause)
 	}
@@ -258,6 +289,9 @@ func backoff(first time.Duration, failures int) time.Duration {
 func (h *held) fail(ctx context.Context, cause error) error {
 	q := h.s.q
 	q.mu.Lock()
+	if len(q.failures) > mostTimed {
+		clear(q.failures)
+	}
 	q.failures[h.t.Job] = cause
 	q.mu.Unlock()
 	if errors.Is(cause, errCancelled) {
@@ -319,15 +353,15 @@ func (h *held) reopen(ctx context.Context, cause error, stage string, again []in
 func (h *held) gone(ctx context.Context, cause error) error {
 	q := h.s.q
 	ok := false
+	var j registry.Job
 	err := q.reg.InTx(ctx, func(reg *registry.Registry) (err error) {
-		var j registry.Job
 		j, ok, err = reg.ReopenParts(ctx, h.scope, h.t.of(), registry.Stage{Name: stagePlan, Parts: 1}, []int{0}, []string{stagePart, stageSeal, stageShard, stageFinish}, q.now())
-		h.t.Run = j.Run
 		return err
 	})
 	if err != nil || !ok {
 		return err
 	}
+	h.t.Run = j.Run
 	return h.fail(ctx, fmt.Errorf("%w; 'jobs retry' begins it anew", cause))
 }
 
@@ -364,8 +398,17 @@ func (s *session) clear(scope registry.Scope, j registry.Job, stage string) erro
 	if made.Making == "" && stage == stageSweep {
 		return nil
 	}
+	if stage == stageAbandon {
+		if taken, err := s.takenOver(scope, j.ID, spec.Place); err != nil || taken {
+			return err
+		}
+	}
 	// Without a name it was cancelled while it was being planned: what that began is begun again, to be abandoned.
 	m, err := s.q.open(s.ctx, scope, spec, made.Making, s.may)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.q.config.Log.Warn("the place to be cleared up is not there", "job", j.ID, "error", err.Error())
+		return nil
+	}
 	if made.Making == "" && err != nil && !passes(err) {
 		return nil // the place is another's
 	}
@@ -380,6 +423,16 @@ func (s *session) clear(scope registry.Scope, j registry.Job, stage string) erro
 		return err
 	}
 	return nil
+}
+
+// takenOver tells whether a job that is not over makes a delivery in the place of one that is: what lies there, also what it
+// has found there and goes on with, is that job's.
+func (s *session) takenOver(scope registry.Scope, id, place string) (bool, error) {
+	list, err := s.q.jobsIn(s.ctx, scope, registry.JobPlanned, registry.JobRunning, registry.JobPaused, registry.JobFailed)
+	return slices.ContainsFunc(list, func(j registry.Job) bool {
+		var spec DeliverySpec
+		return j.ID != id && j.Kind == registry.DeliveryJob && json.Unmarshal(j.Spec, &spec) == nil && spec.Place == place
+	}), err
 }
 
 // intake runs an import.
@@ -401,8 +454,14 @@ func (h *held) intake() (*outcome, error) {
 // errVersion says that a delivery was begun by another program, whose bytes may be others.
 var errVersion = errors.New("jobs: the delivery was begun by another version of the program")
 
-// versionPause is how long a part waits for a process of the right version.
-const versionPause = 30 * time.Second
+// versionPause is how long a part waits for a process of the right version, and busyPauses how many pauses after a first
+// failure it waits for whoever keeps it busy.
+const (
+	versionPause = 30 * time.Second
+	busyPauses   = 10
+)
+
+func (c Config) busyPause() time.Duration { return busyPauses * c.Backoff }
 
 // before is asked before each work, and with "" before each change of the place.
 func (h *held) before(ctx context.Context, _ concepts.WorkID) error {
@@ -413,4 +472,13 @@ func (h *held) before(ctx context.Context, _ concepts.WorkID) error {
 		return context.Cause(h.s.ctx)
 	}
 	return h.s.running(ctx, h.scope, h.t.Job, h.t.Run)
+}
+
+// fence is asked by the store before each change of the place. All parts of the job in this process share it, whatever
+// run they are of.
+func (h *held) fence() error {
+	if err := h.s.may(); err != nil {
+		return err
+	}
+	return h.s.goes(h.s.ctx, h.scope, h.t.Job)
 }

@@ -248,7 +248,7 @@ func (r *Registry) Jobs(ctx context.Context, s Scope, state JobState, p Page) (l
 
 // MoveJob brings a job into a state, for a reason. Into the one it is in already: nothing changes. ErrState if the state
 // may not follow. A job that is set going again begins a new run: tickets of the earlier one are void, the parts of its
-// stage that are not done are to be issued again (IssueParts), and may fail as often as before.
+// stage that are not done are to be issued again (IssueParts), and may fail, and have workers die over them, as often as before.
 func (r *Registry) MoveJob(ctx context.Context, s Scope, id string, to JobState, why string, now time.Time) (j Job, c Changes, err error) {
 	if _, known := jobMoves[to]; !known {
 		return j, c, fmt.Errorf("registry: no state %q of a job", to)
@@ -265,6 +265,10 @@ func (r *Registry) MoveJob(ctx context.Context, s Scope, id string, to JobState,
 			c = Changes{Changed: 1}
 			if to == JobRunning {
 				if err := t.restart(ctx, nj, now); err != nil {
+					return err
+				}
+				// Whoever sets it going may have mended what workers died of.
+				if _, err := t.exec(ctx, "UPDATE job_parts SET deaths = 0, falls = '{}' WHERE job = $1 AND state = 'waiting'", nj.n); err != nil {
 					return err
 				}
 			}

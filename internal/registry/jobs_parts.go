@@ -45,6 +45,7 @@ var (
 	jobParts     = paged("parts of a job", "si", "SELECT "+partColumns+" FROM job_parts WHERE job = $1 AND (stage, part) > ($2, $3) ORDER BY stage, part", int64(10))
 	partsInState = paged("parts of a job in a state", "si", "SELECT "+partColumns+" FROM job_parts WHERE job = $1 AND state = $2 AND (stage, part) > ($3, $4) ORDER BY stage, part", int64(10), string(PartRunning))
 	partsDone    = lookup("parts of a stage that are done", "SELECT part FROM job_parts WHERE job = $1 AND stage = $2 AND part >= $3 AND part < $4 AND state = 'done' ORDER BY part", int64(10), "mark", int64(0), int64(1000))
+	undone       = lookup("what the done parts of a stage have done", "SELECT CAST(coalesce(sum(done), 0) AS BIGINT), CAST(coalesce(sum(refused), 0) AS BIGINT) FROM job_parts WHERE job = $1 AND stage = $2 AND state = 'done'", int64(10), "mark")
 	partsOf      = lookup("parts of a worker", "SELECT job, stage, part, hand, falls FROM job_parts WHERE worker = $1 AND state = 'running'", "worker-1")
 )
 
@@ -193,8 +194,8 @@ type PartEnd struct {
 
 // EndPart notes that a part is done, which nothing undoes. If it was the last of its stage the job comes into the next, or
 // is finished, and moved is true: of several workers who end the last parts at once one is told so. Also a part that was
-// begun in an earlier run counts, as long as the job is in its stage; one that is done already changes nothing, as does
-// one of a job that is cancelled.
+// begun in an earlier run counts, as long as the job is in its stage; one that is done already changes nothing, and one
+// of a job that is cancelled does not count.
 func (r *Registry) EndPart(ctx context.Context, s Scope, ticket Ticket, e PartEnd, now time.Time) (job Job, moved bool, err error) {
 	if e.Then.Name != "" && e.Then.Parts < 1 {
 		panic("registry: a stage without parts")
@@ -202,7 +203,12 @@ func (r *Registry) EndPart(ctx context.Context, s Scope, ticket Ticket, e PartEn
 	err = r.changeJob(ctx, s, "EndPart", ticket.Job, now, func(t *tx, j *numberedJob) error {
 		moved = false
 		job = j.Job
-		if j.Stage != ticket.Stage || j.State.Over() {
+		if j.State.Over() { // it does not count, but nobody works on it any more
+			_, err := t.exec(ctx, "UPDATE job_parts SET state = 'waiting', done = 0, refused = 0, hand = '', changed = $1 WHERE job = $2 AND stage = $3 AND part = $4 AND state = 'running'",
+				micros(now), j.n, ticket.Stage, int64(ticket.Part))
+			return err
+		}
+		if j.Stage != ticket.Stage {
 			return nil
 		}
 		changed, err := t.exec(ctx, "UPDATE job_parts SET state = 'done', done = $1, refused = $2, hand = '', why = '', changed = $3 WHERE job = $4 AND stage = $5 AND part = $6 AND state <> 'done'",
@@ -304,6 +310,12 @@ func (r *Registry) ReopenParts(ctx context.Context, s Scope, ticket Ticket, back
 			}
 		}
 		for _, stage := range undo {
+			var done, refused int64
+			if _, err := one(ctx, t, undone.text, []any{j.n, stage}, &done, &refused); err != nil {
+				return err
+			}
+			j.done -= done
+			j.refused -= refused
 			if _, err := t.exec(ctx, "UPDATE job_parts SET state = 'waiting', done = 0, refused = 0 WHERE job = $1 AND stage = $2", j.n, stage); err != nil {
 				return err
 			}

@@ -122,7 +122,15 @@ func TestJobMoves(t *testing.T) {
 		if p := get[List[JobPart]](t)(r.JobParts(ctx, ours, "j", PartWaiting, Page{})); len(p.Items) != 1 || p.Items[0].Tries != 0 {
 			t.Fatalf("%+v", p)
 		}
+		late := get[[]Ticket](t)(r.IssueParts(ctx, ours, "j", 1, noon))[0]
+		get[*Begun](t)(r.BeginPart(ctx, ours, late, w, noon))
 		changed(t, move(JobCancelled), Changes{Changed: 1})
+		if n := get[int](t)(endPart(r, ours, late, PartEnd{Done: 1, Then: Stage{"seal", 1}})); n != 0 {
+			t.Fatal("a part of a cancelled job counts")
+		}
+		if p := get[List[JobPart]](t)(r.JobParts(ctx, ours, "j", PartRunning, Page{})); len(p.Items) != 0 {
+			t.Fatalf("somebody works on a cancelled job: %+v", p)
+		}
 		for _, to := range JobStates() {
 			if to != JobCancelled {
 				_, _, err := r.MoveJob(ctx, ours, "j", to, "", noon)
@@ -204,6 +212,16 @@ func TestDeadWorkers(t *testing.T) {
 		if j := get[Job](t)(r.Job(ctx, ours, "j")); j.Done != 5 {
 			t.Errorf("%+v", j)
 		}
+		// Set going again it is as if nobody had died over it.
+		for _, to := range []JobState{JobPaused, JobRunning} {
+			_, _, err := r.MoveJob(ctx, ours, "j", to, "", noon)
+			must(t, err)
+		}
+		for _, p := range get[List[JobPart]](t)(r.JobParts(ctx, ours, "j", PartWaiting, Page{})).Items {
+			if p.Deaths != 0 || len(p.Falls) != 0 {
+				t.Errorf("%+v", p)
+			}
+		}
 		must(t, r.EndWorker(ctx, ops, "alive"))
 		var states []string
 		for _, w := range all(t, 2, func(p Page) (List[Worker], error) { return r.Workers(ctx, ops, "", p) }) {
@@ -253,5 +271,11 @@ func TestReopenedParts(t *testing.T) {
 		}
 		_, _, err := r.ReopenParts(ctx, ours, seal, Stage{"mark", 5}, []int{7}, nil, noon)
 		wants(t, err, ErrState)
+		// From the start again, nothing of it counts any more.
+		j, ok, err := r.ReopenParts(ctx, ours, seal, Stage{"plan", 1}, []int{0}, []string{"mark", "seal"}, noon)
+		must(t, err)
+		if !ok || j.Done != 0 || j.Refused != 0 || j.Stage != "plan" {
+			t.Fatalf("%v %+v", ok, j)
+		}
 	})
 }

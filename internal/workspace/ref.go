@@ -56,6 +56,7 @@ type Story struct {
 	Remainders  []concepts.Remainder `json:"remainders"`
 	Dropped     []concepts.Dropped   `json:"dropped"`
 	Ungrouped   []concepts.Ungrouped `json:"ungrouped"`
-	// IncludeReserved says that works went in whose rights are reserved.
-	IncludeReserved bool `json:"include_reserved,omitempty"`
+	// Taken are the works that were taken although their files or the site reserve them, by ID in order: delivery excuses
+	// these and no others. Those who were reserved later are not among them.
+	Taken []concepts.WorkID `json:"taken_although_reserved,omitempty"`
 }
