@@ -11,6 +11,7 @@ import (
 
 	"github.com/filigrane/filigrane/delivery"
 	"github.com/filigrane/filigrane/delivery/papers"
+	"github.com/filigrane/filigrane/internal/jobs"
 	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/workspace"
 	"github.com/filigrane/filigrane/mark"
@@ -252,7 +253,7 @@ func deliveryError(err error) error {
 		return fmt.Errorf("%w; free some space and run the same command again: it goes on where it stopped", err)
 	case errors.Is(err, delivery.ErrNothingDelivered):
 		return badInput("%w; check the masters with 'filigrane import'", err)
-	case errors.Is(err, store.ErrLocked), errors.Is(err, store.ErrNotFound),
+	case errors.Is(err, store.ErrLocked), errors.Is(err, store.ErrNotFound), errors.Is(err, jobs.ErrAway), errors.Is(err, jobs.ErrFinal),
 		errors.Is(err, delivery.ErrOtherParameters), errors.Is(err, delivery.ErrForeign): // they say what to do
 		return inputError{err}
 	}

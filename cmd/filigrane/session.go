@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/filigrane/filigrane/internal/jobs"
 	"github.com/filigrane/filigrane/internal/raster"
 	"github.com/filigrane/filigrane/internal/workspace"
 )
@@ -53,7 +54,7 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
 		return exitInternal
-	case errors.Is(err, errTold), registryError(err), errors.As(err, &in), errors.As(err, &reg), errors.As(err, &pic), errors.As(err, &path):
+	case errors.Is(err, errTold), registryError(err), errors.As(err, &in), errors.As(err, &reg), errors.As(err, &pic), errors.As(err, &path), errors.Is(err, jobs.ErrFinal):
 		return exitInput
 	}
 	return exitInternal

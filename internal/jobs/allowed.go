@@ -288,8 +288,8 @@ func (h *held) ready(spec DeliverySpec, made madeOf) error {
 }
 
 // patience is how often a part may fail that fails of err, and how long it then waits. Who awaits a job is told soon
-// what is wrong with it; but that masters cannot be had is not decided in a hurry, and neither is anything about
-// the jobs of others.
+// what is wrong with it; but to refuse works whose masters cannot be had is not decided in a hurry, and neither is anything
+// about the jobs of others.
 func (q *Queue) patience(job string, err error, tries int) (most int, pause time.Duration) {
 	q.mu.Lock()
 	awaited := q.awaited == job
@@ -298,7 +298,7 @@ func (q *Queue) patience(job string, err error, tries int) (most int, pause time
 	if awaited && q.config.Awaited.Backoff > 0 {
 		first = q.config.Awaited.Backoff
 	}
-	if awaited && q.config.Awaited.Tries > 0 && !errors.Is(err, errPassing) {
+	if awaited && q.config.Awaited.Tries > 0 && (!errors.Is(err, errPassing) || errors.Is(err, ErrAway)) {
 		most = q.config.Awaited.Tries
 	}
 	return most, backoff(first, tries)

@@ -220,11 +220,10 @@ func (h *held) mark(m *making, spec DeliverySpec) (*outcome, error) {
 	}
 	if n := len(r.Passing); n > 0 {
 		first := r.Passing[0]
-		last := h.part.Tries >= h.s.q.config.Tries-1
-		if last && h.away(spec, r) {
-			return nil, fmt.Errorf("%w: %d of the %d of this part; the first is %s (%s): %s. No work was refused for it: see that %s can be reached where the workers run, then 'filigrane jobs retry'; or freeze a new version without these works", errPassing, n, r.Works, first.Path, first.Kind, first.Detail, spec.Masters)
+		if h.away(spec, r) {
+			return nil, fmt.Errorf("%w: %d of the %d of a part, %s the first (%s): %s. No work was refused for it: see that %s can be reached where the workers run, and let the job go on ('filigrane jobs retry', or the same 'filigrane deliver'); or freeze a new version without these works", ErrAway, n, r.Works, first.Path, first.Kind, first.Detail, spec.Masters)
 		}
-		if !last {
+		if h.part.Tries < h.s.q.config.Tries-1 {
 			return nil, fmt.Errorf("%w: %d of them; the first is %s (%s): %s", errPassing, n, first.Path, first.Kind, first.Detail)
 		}
 		opt.Final = true
@@ -250,6 +249,9 @@ func (h *held) pass(m *making, opt delivery.PartOptions) (r delivery.PartResult,
 
 // errPassing says that masters could not be had, which may pass.
 var errPassing = errors.New("jobs: masters cannot be had at the moment")
+
+// ErrAway says that a part of a delivery could not be made since the place of the masters is away, or as good as that.
+var ErrAway = fmt.Errorf("%w, nor their place", errPassing)
 
 // errOne stops a part after one work.
 var errOne = errors.New("jobs: one work at a time")

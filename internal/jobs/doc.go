@@ -39,10 +39,15 @@
 // Failures: a part that fails is tried again after a pause that doubles each time, up to Tries times; then the job is
 // failed, says why, and goes on where it was when somebody retries it. What will not pass by itself (another delivery in the
 // place, a licence that does not hold) fails the job at once. A master that is out of reach is asked for again like
-// that, and refused in the end. A work over which workers die is tried alone, and set aside once it has done so
+// that, and refused in the end; but if the masters' place is away, or not one master of a part can be had, the job fails
+// instead. A delivery whose licence has ended or was revoked, or of works that are recalled or reserved by now, fails: when
+// it is planned, set going again, and before its manifest is written ([Allowed]). A work over which workers die is tried alone, and set aside once it has done so
 // more than Poison times.
 //
-// Pause and cancel take effect before the next work, within a second or so.
+// Pause and cancel take effect before the next work or change of the place, within a second or so. Once a worker has
+// begun to write the manifest, cancelling is refused until that is done or the worker has stopped and the place holds none:
+// so registry and place agree. What was under way to the place when a job was cancelled may still arrive within
+// [longestPut]; it is removed then.
 //
 // # Trust
 //
