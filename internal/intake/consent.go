@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -191,6 +193,72 @@ func (w *writer) liftThese(ctx context.Context, works []registry.Work) error {
 	}
 	return err
 }
+
+// reserves tells whether a work is reserved, by who reserves it and its name.
+func (w *writer) reserves(by registry.Reserver, name string) bool {
+	return by == registry.ByTable || by == registry.ByFile && !w.consents.cover(name)
+}
+
+// by says who reserves a work of the batch: what its file, the site and the table say now, or what an earlier table said.
+func (b *batch) by(t *taken) registry.Reserver {
+	if b.held[t] {
+		return registry.ByTable
+	}
+	return t.by
+}
+
+// tableSays gives the word of the table on training, nil if it has none.
+func tableSays(rec *ingest.Record) *ingest.Reservation {
+	for i, v := range rec.Reservations {
+		if v.From == ingest.FromTable {
+			return &rec.Reservations[i]
+		}
+	}
+	return nil
+}
+
+// hold finds the works that an earlier table reserved, and that no row has freed since: by the row under the name they had, or,
+// where there is none any more, by the evidence. A row that frees one now is kept as evidence too.
+func (b *batch) hold(ctx context.Context, was map[string]registry.Object) error {
+	b.held = map[*taken]bool{}
+	ask := map[concepts.WorkID][]*taken{}
+	for _, t := range b.batch {
+		if t.Record == nil {
+			continue
+		}
+		before, known := was[t.Name]
+		if !known || before.Work != t.Record.ID {
+			before, known = was[t.Was]
+		}
+		says := tableSays(t.Record)
+		_, there := b.states[t.Record.ID]
+		switch {
+		case says == nil && known:
+			b.held[t] = before.Reserved == registry.ByTable
+		case says == nil && there:
+			ask[t.Record.ID] = append(ask[t.Record.ID], t)
+		case says != nil && known && before.Reserved == registry.ByTable && t.by == registry.ByNobody:
+			b.evidence = append(b.evidence, evidence(t.Record.ID, says, true))
+		}
+	}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(ask)), registry.MostPerPage) {
+		found, err := b.reg.ReservationsOf(ctx, b.scope, chunk)
+		if err != nil {
+			return err
+		}
+		for _, v := range found {
+			if v.Protocol != ProtocolConsent && v.URL == tableSource && strings.HasPrefix(v.Detail, tableSource+" line ") {
+				for _, t := range ask[v.Work] {
+					b.held[t] = true
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// tableSource is what ingest calls the bank's table in its findings.
+const tableSource = "table"
 
 // reserver says who reserves training on a work: the table, if it does; nobody, if the table allows it; else the file or
 // the site, if they do. lifted is the word of the table that lifted theirs, nil if none did.

@@ -71,7 +71,8 @@ type taken struct {
 	work         registry.Work
 	by           registry.Reserver
 	reservations []registry.Reservation
-	bytes        int // about what it holds
+	unread       bool // a known object of which the store told nothing: see saysNothing
+	bytes        int  // about what it holds
 }
 
 // prepare makes rows of a record. What had to be shortened is added to the record's things to do.

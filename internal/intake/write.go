@@ -9,6 +9,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/ingest/table"
 	"github.com/filigrane/filigrane/internal/registry"
 )
 
@@ -21,8 +22,9 @@ type writer struct {
 	index    *index
 	consents consents
 	refused  names
-	missed   names // those that came as missing: one may have moved
-	begun    bool  // Options.First was called
+	known    int // known names that were met or missed
+	missed   missed
+	begun    bool // Options.First was called
 	report   Report
 
 	batch []*taken
@@ -31,8 +33,8 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, source *source, opt Options) (*writer, error) {
-	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: newNames(), since: time.Now()}
-	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
+	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: missed{all: newNames()}, since: time.Now()}
+	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, missed: w.missed.all, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
 	w.report.RefusedKinds, w.report.TodoFields = map[ingest.Kind]int{}, map[string]int{}
 	return w, w.loadConsents(ctx)
 }
@@ -46,6 +48,9 @@ const KindNotKept ingest.Kind = "not_kept"
 
 // take adds what became of an object, and writes the batch when it is full or old.
 func (w *writer) take(ctx context.Context, r ingest.Result) error {
+	if r.Known {
+		w.known++
+	}
 	if w.opt.Ingest.Table != nil && r.Line == 0 && (r.Record != nil || r.Status == ingest.Unchanged) {
 		if w.report.WithoutRow++; len(w.report.NamesWithoutRow) < w.opt.MostListed {
 			w.report.NamesWithoutRow = append(w.report.NamesWithoutRow, r.Name)
@@ -55,7 +60,11 @@ func (w *writer) take(ctx context.Context, r ingest.Result) error {
 		w.report.Unchanged++ // shown by Progress
 		return w.flushIfDue(ctx)
 	}
-	t := &taken{Result: r, bytes: 500 + len(r.Name)}
+	if r.Status == ingest.Missing {
+		w.missed.add(r.Name)
+		return w.flushIfDue(ctx)
+	}
+	t := &taken{Result: r, bytes: 500 + len(r.Name), unread: r.Known && r.Record == nil && saysNothing(r.Refusal)}
 	if r.Record != nil {
 		t = prepare(r, sumOf(r.Record.SHA256))
 		if err := t.work.Check(); err != nil {
@@ -64,7 +73,7 @@ func (w *writer) take(ctx context.Context, r ingest.Result) error {
 	}
 	if t.Record != nil {
 		w.index.note(r.Name, &t.sum)
-	} else if r.Known {
+	} else if r.Known && !t.unread {
 		w.index.note(r.Name, nil)
 	}
 	if r.Was != "" {
@@ -116,6 +125,7 @@ func (w *writer) flush(ctx context.Context) error {
 func (w *writer) count(b *batch) {
 	w.report.Written.Add(b.changes)
 	w.report.Reserved += b.reserved
+	w.report.Unsure += b.unsure
 	for field, n := range b.todoFields {
 		w.report.TodoFields[field] += n
 		w.report.Todos += n
@@ -136,12 +146,6 @@ func (w *writer) count(b *batch) {
 			w.report.Refused++
 		default:
 			*w.report.counter(t.Status)++
-		}
-		if t.Status == ingest.Missing {
-			w.missed.add(t.Name)
-		}
-		if t.Was != "" && w.missed.has(t.Was) {
-			w.report.Missing-- // it has moved, as turns out now
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.refusals)) {
@@ -182,6 +186,10 @@ type batch struct {
 	released   map[concepts.WorkID][32]byte
 	states     map[concepts.WorkID]registry.WorkState // before
 	works      []*taken                               // those with a work
+	held       map[*taken]bool                        // works of which an earlier table said so
+	kept       []registry.Object                      // rows of objects that were not read
+	evidence   []registry.Reservation                 // beside that of taken
+	unsure     int
 	refusals   map[string]registry.Refusal
 	reserved   int
 	todoFields map[string]int
@@ -205,24 +213,29 @@ func (b *batch) add(c registry.Changes, err error) error {
 
 // sort decides what the batch comes to: which works there are, which rows change, which works lose their object.
 func (b *batch) sort(ctx context.Context) error {
-	var knownNames []string
+	var names []string
 	var ids []concepts.WorkID
 	for _, t := range b.batch {
 		if t.Known {
-			knownNames = append(knownNames, t.Name)
+			names = append(names, t.Name)
+		}
+		if t.Was != "" {
+			names = append(names, t.Was)
 		}
 		if t.Record != nil {
 			ids = append(ids, t.Record.ID)
 		}
 	}
-	before, err := b.reg.ObjectsAt(ctx, b.scope, knownNames)
-	if err != nil {
-		return err
-	}
 	was := map[string]registry.Object{}
-	for _, o := range before {
-		was[o.Name] = o
-		ids = append(ids, o.Work)
+	for chunk := range slices.Chunk(names, registry.MostPerPage) {
+		before, err := b.reg.ObjectsAt(ctx, b.scope, chunk)
+		if err != nil {
+			return err
+		}
+		for _, o := range before {
+			was[o.Name] = o
+			ids = append(ids, o.Work)
+		}
 	}
 	b.states = map[concepts.WorkID]registry.WorkState{}
 	for chunk := range slices.Chunk(ids, registry.MostPerPage) {
@@ -236,8 +249,17 @@ func (b *batch) sort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.hold(ctx, was); err != nil {
+		return err
+	}
 	b.released, b.todoFields = map[concepts.WorkID][32]byte{}, map[string]int{}
 	for _, t := range b.batch {
+		if before, known := was[t.Name]; t.unread && known {
+			if err := b.keep(t, before); err != nil {
+				return err
+			}
+			continue
+		}
 		b.place(t, was, twins)
 	}
 	return nil
@@ -288,6 +310,7 @@ func (b *batch) place(t *taken, was map[string]registry.Object, collides map[*ta
 	if isWork {
 		b.works = append(b.works, t)
 		row := t.object
+		row.Reserved = b.by(t)
 		b.rows[t.Name] = &row
 	} else if row, met := b.rows[t.Name]; known && (!met || row != nil) { // not if it has moved
 		before.Missing = true
@@ -300,8 +323,12 @@ func (b *batch) place(t *taken, was map[string]registry.Object, collides map[*ta
 		b.rows[t.Was] = nil
 	}
 	if refusal != nil && !isWork {
-		b.refusals[t.Name] = registry.Refusal{Name: t.Name, Kind: string(refusal.Kind), Detail: cut(clean(refusal.Detail), mostText), At: b.now}
+		b.refuse(refusal)
 	}
+}
+
+func (b *batch) refuse(f *ingest.Refusal) {
+	b.refusals[f.Name] = registry.Refusal{Name: f.Name, Kind: string(f.Kind), Detail: cut(clean(f.Detail), mostText), At: b.now}
 }
 
 func (b *batch) release(o registry.Object) { b.released[o.Work] = sumOf(o.SHA256) }
@@ -350,7 +377,10 @@ func (b *batch) putOwners(ctx context.Context) error {
 		if rec.Settled {
 			shares[rec.ID], more = people.shares(rec.Parties)
 		}
-		lifted := t.by == registry.ByNobody || t.by == registry.ByFile && b.consents.cover(t.Name)
+		if b.held[t] {
+			more = append(more, ingest.Todo{Field: table.FieldDataMining, Detail: "reserved by an earlier table; write DMI-ALLOWED to lift it"})
+		}
+		lifted := !b.reserves(b.by(t), t.Name)
 		todo := todos(rec, more, lifted && closes(rec.Training()))
 		for _, d := range todo {
 			b.todoFields[d.Field]++
@@ -367,7 +397,7 @@ func (b *batch) putOwners(ctx context.Context) error {
 }
 
 func (b *batch) putReservations(ctx context.Context) error {
-	var list []registry.Reservation
+	list := b.evidence
 	for _, t := range b.works {
 		list = append(list, t.reservations...)
 	}
@@ -382,7 +412,8 @@ func (b *batch) putRefusals(ctx context.Context) error {
 	return b.add(b.reg.PutRefusals(ctx, b.scope, list))
 }
 
-// setStates makes the batch's works Active or Reserved, and Missing those no object has any more.
+// setStates makes the batch's works Active or Reserved, Reserved those that were not read and are forbidden from outside, and
+// Missing those no object has any more.
 func (b *batch) setStates(ctx context.Context) error {
 	now := map[registry.WorkState][]concepts.WorkID{}
 	set := func(id concepts.WorkID, state registry.WorkState) {
@@ -393,11 +424,16 @@ func (b *batch) setStates(ctx context.Context) error {
 	for _, t := range b.works {
 		delete(b.released, t.Record.ID)
 		state := registry.Active
-		if t.by == registry.ByTable || t.by == registry.ByFile && !b.consents.cover(t.Name) {
+		if b.reserves(b.by(t), t.Name) {
 			state = registry.Reserved
 			b.reserved++
 		}
 		set(t.Record.ID, state)
+	}
+	for _, o := range b.kept {
+		if !o.Missing && b.reserves(o.Reserved, o.Name) {
+			set(o.Work, registry.Reserved)
+		}
 	}
 	ids := slices.Sorted(maps.Keys(b.released))
 	for chunk := range slices.Chunk(ids, registry.MostPerPage) {
