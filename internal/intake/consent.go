@@ -218,7 +218,7 @@ func tableSays(rec *ingest.Record) *ingest.Reservation {
 }
 
 // hold finds the works that an earlier table reserved, and that no row has freed since: by the row under the name they had, or,
-// where there is none any more, by the evidence. A row that frees one now is kept as evidence too.
+// where there is none any more, by the evidence, which may be of a word that was lifted: then that is to be said again. A row that frees one now is kept as evidence too.
 func (b *batch) hold(ctx context.Context, was map[string]registry.Object) error {
 	b.held = map[*taken]bool{}
 	ask := map[concepts.WorkID][]*taken{}

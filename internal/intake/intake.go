@@ -78,6 +78,8 @@ type Options struct {
 	AcceptMissing bool
 	// MostListed bounds each list of a Report, 0: 1,000.
 	MostListed int
+
+	mostMissed int // tests set it; 0: mostMissed
 }
 
 // Bounds of a batch. It is written when it has as many objects as Options.Batch, or holds so many bytes, or is so old.

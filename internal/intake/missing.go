@@ -36,12 +36,13 @@ type missed struct {
 	all   names
 	some  []string
 	bytes int
+	most  int  // of bytes
 	many  bool // some is not all of them
 }
 
 func (m *missed) add(name string) {
 	m.all.add(name)
-	if m.bytes += len(name) + 16; m.bytes > mostMissed {
+	if m.bytes += len(name) + 16; m.bytes > m.most {
 		m.some, m.many = nil, true
 	}
 	if !m.many {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -33,7 +34,7 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, source *source, opt Options) (*writer, error) {
-	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: missed{all: newNames()}, since: time.Now()}
+	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: missed{all: newNames(), most: cmp.Or(opt.mostMissed, mostMissed)}, since: time.Now()}
 	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, missed: w.missed.all, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
 	w.report.RefusedKinds, w.report.TodoFields = map[ingest.Kind]int{}, map[string]int{}
 	return w, w.loadConsents(ctx)
