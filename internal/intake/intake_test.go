@@ -339,7 +339,8 @@ func mutate(t *testing.T, rng *rand.Rand, b *bank) {
 		}
 	}
 	b.put("z.jpg", picture(1000)) // never nothing
-	b.table = fmt.Sprintf("file,title,isni,rights_holder\na/1.jpg,T%d,,\nb/2.jpg,x,000000012281955X,Anna\nc/3.jpg,y,,Owner %d\n", rng.IntN(3), rng.IntN(3))
+	word := func() string { return []string{"", "", "DMI-PROHIBITED", "DMI-ALLOWED"}[rng.IntN(4)] }
+	b.table = fmt.Sprintf("file,title,isni,rights_holder,data_mining\na/1.jpg,T%d,,,%s\nb/2.jpg,x,000000012281955X,Anna,%s\nc/3.jpg,y,,Owner %d,%s\n", rng.IntN(3), word(), word(), rng.IntN(3), word())
 }
 
 // TestTakenID: a work whose ID is another's, of other bytes, is refused; the other stays what it is.
