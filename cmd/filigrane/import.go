@@ -40,6 +40,12 @@ type importCmd struct {
 	Readers    int      `placeholder:"N" help:"Files read at once; default is two per processor."`
 	Detach     bool     `help:"Leave the work to a worker ('filigrane worker') and print the job's name. The table must be small enough to be kept."`
 	MaxMemory  sizeFlag `default:"3GiB" placeholder:"SIZE" help:"Memory for files and decoded pictures together; a picture that needs more is read alone."`
+
+	AcceptMissing bool `help:"Known files are meant to be gone, however many: without it an import that misses more than a tenth of them, and more than 20, calls none missing and fails."`
+
+	// Told is a consent that was read where the job was asked for, ToldBy where it was given.
+	Told   []byte `kong:"-"`
+	ToldBy string `kong:"-"`
 }
 
 // sizeFlag is a number of bytes, as 20MB or 3GiB.
@@ -59,9 +65,9 @@ func (f *sizeFlag) UnmarshalText(text []byte) error {
 func (importCmd) Help() string {
 	return `Pictures are recognised by their content. Title, creator, keywords and rights come from the file first, XMP before IPTC before EXIF; the table fills in what is missing, and where both speak and differ the difference is reported. Rights holders need shares that make 100 %; numbers are checked by their check digits. What a person has to settle is in 'filigrane todos'. Files that cannot be used are refused with a reason: truncated, cmyk, animated, too_large, not_an_image, hidden, duplicate, symlink and so on: 'filigrane refusals'. They do not change the exit code as long as one picture was taken. Links are not followed.
 
-Importing again only reads what changed and says what was added, changed, moved, and is missing. An import that was killed goes on when it is run again.
+Importing again only reads what changed and says what was added, changed, moved, and is missing. An import that was killed goes on when it is run again. A known file that cannot be read, or that the listing lacks though it is there, stays what it was and is counted as "unsure". The table and the rules are the whole bank's: give them with the masters' place, not with a folder below it.
 
-Works whose file, or whose site, reserves training are reserved and not delivered; 'filigrane reservations' has the evidence. The column data_mining of the table lifts it for one work (DMI-ALLOWED). A bank whose own files forbid training to everybody else records its consent with --consent: who consented, when, under what contract; it is kept as evidence, holds for later imports too, and lifts nothing that the table itself reserves.
+Works whose file, or whose site, reserves training are reserved and not delivered; 'filigrane reservations' has the evidence. The column data_mining of the table lifts it for one work (DMI-ALLOWED); what the table itself reserves stays so until a row says otherwise. A bank whose own files forbid training to everybody else records its consent with --consent: who consented, when, under what contract; it is kept as evidence, holds for later imports too, and lifts nothing that the table itself reserves.
 
 The masters' place is a folder, or a bucket of any S3-compatible storage: s3://bucket/prefix?endpoint=https://host:port&region=name&style=path. What the address leaves out comes from AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) and AWS_REGION; credentials from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, never from the address; AWS_CA_BUNDLE names a file of authorities for https. The credentials need to list and read, no more.
 
@@ -95,6 +101,14 @@ func (c *importCmd) Run(s *session) error {
 		return err
 	}
 	defer from.Close()
+	if err := c.whole(from); err != nil {
+		return err
+	}
+	if c.Detach {
+		if err := c.keepable(); err != nil {
+			return err
+		}
+	}
 	opt, err := c.options(s, r, from, began)
 	if err != nil {
 		return err
@@ -107,7 +121,7 @@ func (c *importCmd) Run(s *session) error {
 	}
 	rep, err := intake.Run(s.ctx, limited.New(from.bucket, limits), r.reg, r.scope, opt)
 	if err != nil {
-		if errors.Is(err, intake.ErrNothing) || errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, intake.ErrNothing) || errors.Is(err, intake.ErrManyMissing) || errors.Is(err, store.ErrNotFound) {
 			return inputError{err}
 		}
 		if inBucket(from.root) {
@@ -218,7 +232,7 @@ func (c *importCmd) bucket(s *session, root string) (*origin, error) {
 
 // options gathers table, rules, consent and limits; the caller closes the table.
 func (c *importCmd) options(s *session, r *records, from *origin, now time.Time) (opt intake.Options, err error) {
-	opt.Folder = from.folder
+	opt.Folder, opt.AcceptMissing = from.folder, c.AcceptMissing
 	opt.Ingest = ingest.Options{Now: now, Readers: c.Readers, Reread: c.Checksum, MaxMemory: int64(c.MaxMemory) / 4, MaxDecoding: int64(c.MaxMemory) * 3 / 4}
 	if opt.Ingest.Readers == 0 && s.Jobs > 0 {
 		opt.Ingest.Readers = s.Jobs
@@ -296,6 +310,20 @@ func (s *session) counting() func(intake.Report) {
 	}
 }
 
+// consentText gives what --consent names or says, and where that stands.
+func (c *importCmd) consentText() (text []byte, source string, err error) {
+	if c.ToldBy != "" {
+		return c.Told, c.ToldBy, nil
+	}
+	if strings.ContainsAny(c.Consent, ":;\n") && !fileIsThere(c.Consent) {
+		return []byte(c.Consent), "the command line", nil
+	}
+	if text, err = readLimited(c.Consent, 1<<20); err != nil {
+		return nil, "", badInput("--consent: %w", err)
+	}
+	return text, filepath.Base(c.Consent), nil
+}
+
 // consent reads --consent: a file, or the text itself.
 func (c *importCmd) consent(now time.Time) (*intake.Consent, error) {
 	if c.Consent == "" {
@@ -304,13 +332,9 @@ func (c *importCmd) consent(now time.Time) (*intake.Consent, error) {
 		}
 		return nil, nil
 	}
-	text, source := []byte(c.Consent), "the command line"
-	if !strings.ContainsAny(c.Consent, ":;\n") || fileIsThere(c.Consent) {
-		var err error
-		if text, err = readLimited(c.Consent, 1<<20); err != nil {
-			return nil, badInput("--consent: %w", err)
-		}
-		source = filepath.Base(c.Consent)
+	text, source, err := c.consentText()
+	if err != nil {
+		return nil, err
 	}
 	folder := c.ConsentFor
 	if folder != "" {

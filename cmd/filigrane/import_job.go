@@ -18,15 +18,18 @@ import (
 // importSpec is what an import's job says. The bank's table and its site's rules are in the registry, kept when the import
 // was asked for.
 type importSpec struct {
-	Place      string  `json:"place"`
-	Checksum   bool    `json:"checksum,omitzero"`
-	MoveRoot   bool    `json:"move_root,omitzero"`
-	Consent    string  `json:"consent,omitzero"`
-	ConsentFor string  `json:"consent_for,omitzero"`
-	Rate       float64 `json:"rate,omitzero"`
-	RateBytes  int64   `json:"rate_bytes,omitzero"`
-	Readers    int     `json:"readers,omitzero"`
-	MaxMemory  int64   `json:"max_memory"`
+	Place         string  `json:"place"`
+	Checksum      bool    `json:"checksum,omitzero"`
+	MoveRoot      bool    `json:"move_root,omitzero"`
+	Consent       string  `json:"consent,omitzero"`
+	ConsentFor    string  `json:"consent_for,omitzero"`
+	Told          []byte  `json:"told,omitempty"`   // the consent, in its own bytes: a file may be on the asking machine only
+	ToldBy        string  `json:"told_by,omitzero"` // where it was given
+	AcceptMissing bool    `json:"accept_missing,omitzero"`
+	Rate          float64 `json:"rate,omitzero"`
+	RateBytes     int64   `json:"rate_bytes,omitzero"`
+	Readers       int     `json:"readers,omitzero"`
+	MaxMemory     int64   `json:"max_memory"`
 }
 
 // importResult is what is kept of an import that was a job.
@@ -39,6 +42,7 @@ type importResult struct {
 	Reserved  int            `json:"reserved"`
 	Lifted    int            `json:"lifted,omitzero"`
 	Refused   int            `json:"refused"`
+	Unsure    int            `json:"unsure,omitzero"`
 	Missing   int64          `json:"missing"`
 	Conflicts int            `json:"conflicts"`
 	Todos     map[string]int `json:"todos,omitempty"`
@@ -53,14 +57,12 @@ func (c *importCmd) detach(s *session, r *records) error {
 	if err != nil {
 		return err
 	}
-	spec := importSpec{Place: place, Checksum: c.Checksum, MoveRoot: c.MoveRoot, Consent: c.Consent, ConsentFor: c.ConsentFor, Rate: c.Rate, RateBytes: int64(c.RateBytes),
+	spec := importSpec{Place: place, Checksum: c.Checksum, MoveRoot: c.MoveRoot, Consent: c.Consent, ConsentFor: c.ConsentFor, AcceptMissing: c.AcceptMissing, Rate: c.Rate, RateBytes: int64(c.RateBytes),
 		Readers: c.Readers, MaxMemory: int64(c.MaxMemory)}
-	if c.Consent != "" && fileIsThere(c.Consent) { // which may be on this machine only
-		text, err := readLimited(c.Consent, 1<<20)
-		if err != nil {
-			return badInput("--consent: %w", err)
+	if c.Consent != "" {
+		if spec.Told, spec.ToldBy, err = c.consentText(); err != nil {
+			return err
 		}
-		spec.Consent = string(text) + "\n" // not taken for a name
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {
@@ -86,8 +88,8 @@ func (r *records) importing(s *session) func(context.Context, registry.Scope, js
 		if err := json.Unmarshal(text, &spec); err != nil {
 			return out, badInput("the job cannot be read: %w", err)
 		}
-		c := importCmd{Place: spec.Place, Checksum: spec.Checksum, MoveRoot: spec.MoveRoot, Consent: spec.Consent, ConsentFor: spec.ConsentFor, Rate: spec.Rate,
-			RateBytes: sizeFlag(spec.RateBytes), Readers: spec.Readers, MaxMemory: sizeFlag(spec.MaxMemory)}
+		c := importCmd{Place: spec.Place, Checksum: spec.Checksum, MoveRoot: spec.MoveRoot, Consent: spec.Consent, ConsentFor: spec.ConsentFor, Told: spec.Told, ToldBy: spec.ToldBy,
+			AcceptMissing: spec.AcceptMissing, Rate: spec.Rate, RateBytes: sizeFlag(spec.RateBytes), Readers: spec.Readers, MaxMemory: sizeFlag(spec.MaxMemory)}
 		release, err := r.ws.Lock("filigrane " + s.verb)
 		if workspace.KindOf(err) == workspace.KindLocked { // by another import, say
 			err = fmt.Errorf("%w: %w", jobs.ErrBusy, err)
@@ -120,11 +122,16 @@ func (r *records) importing(s *session) func(context.Context, registry.Scope, js
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			err = cause
 		}
-		if errors.Is(err, intake.ErrNothing) || errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, intake.ErrNothing) || errors.Is(err, intake.ErrManyMissing) || errors.Is(err, store.ErrNotFound) {
 			err = fmt.Errorf("%w: %w", jobs.ErrFinal, err)
 		}
 		if err != nil {
 			return out, err
+		}
+		if taken(rep) > 0 { // First is called only where a work is written
+			if _, err := r.reg.SetMasters(ctx, scope, from.root, began); err != nil {
+				return out, err
+			}
 		}
 		kinds := map[string]int{}
 		for kind, n := range rep.RefusedKinds {
@@ -132,7 +139,7 @@ func (r *records) importing(s *session) func(context.Context, registry.Scope, js
 		}
 		out = jobs.ImportResult{Done: int64(handled(rep)), Refused: int64(rep.Refused)}
 		out.Result, err = json.Marshal(importResult{Added: rep.Added, Changed: rep.Summary.Changed, Moved: rep.Moved, Updated: rep.Updated, Unchanged: rep.Unchanged,
-			Reserved: rep.Reserved, Lifted: rep.Lifted, Refused: rep.Refused, Missing: rep.States[registry.Missing], Conflicts: rep.Summary.Conflicts, Todos: rep.TodoFields,
+			Reserved: rep.Reserved, Lifted: rep.Lifted, Refused: rep.Refused, Unsure: rep.Unsure, Missing: rep.States[registry.Missing], Conflicts: rep.Summary.Conflicts, Todos: rep.TodoFields,
 			Kinds: kinds, BytesRead: rep.BytesRead, Seconds: time.Since(began).Seconds()})
 		return out, err
 	}
@@ -149,5 +156,10 @@ func hopeless(err error) error {
 
 // handled counts the files an import has dealt with.
 func handled(r intake.Report) int {
-	return r.Added + r.Summary.Changed + r.Moved + r.Updated + r.Unchanged + r.Refused
+	return taken(r) + r.Refused
+}
+
+// taken counts those of them that are works.
+func taken(r intake.Report) int {
+	return r.Added + r.Summary.Changed + r.Moved + r.Updated + r.Unchanged
 }

@@ -26,7 +26,8 @@ type importJSON struct {
 	Unchanged int            `json:"unchanged"`
 	Missing   []string       `json:"missing"`  // all files that are missing now
 	Reserved  []reservedJSON `json:"reserved"` // all works that are reserved now
-	Lifted    int            `json:"lifted"`   // works a consent set free without their being read again
+	Lifted    int            `json:"lifted"`   // works a consent set free
+	Unsure    int            `json:"unsure"`   // known files of which the place told nothing, among the refusals
 	Refused   map[string]int `json:"refused"`  // by kind
 	Refusals  []refusalJSON  `json:"refusals"`
 	Todos     map[string]int `json:"todos"` // by field, of the works that were read
@@ -53,6 +54,7 @@ type reservedJSON struct {
 	Protocol string `json:"protocol"`
 	Value    string `json:"value"`
 	Detail   string `json:"detail"`
+	SaidOf   string `json:"said_of,omitempty"` // another name of the same bytes, where the word is about that
 }
 
 // writtenJSON counts the rows of the registry that an import changed; all zero where it changed nothing.
@@ -106,7 +108,7 @@ func refusalOf(name, kind, detail string) refusalJSON {
 // tell prints the report.
 func (c *importCmd) tell(s *session, r *records, from *origin, opt intake.Options, rep intake.Report, began time.Time) error {
 	j := importJSON{Root: from.root, Works: rep.States[registry.Active], Added: rep.Added, Changed: rep.Summary.Changed, Moved: rep.Moved, Updated: rep.Updated,
-		Unchanged: rep.Unchanged, Lifted: rep.Lifted, Missing: []string{}, Reserved: []reservedJSON{}, Refused: map[string]int{}, Refusals: []refusalJSON{}, Todos: rep.TodoFields, Conflicts: []conflictJSON{},
+		Unchanged: rep.Unchanged, Lifted: rep.Lifted, Unsure: rep.Unsure, Missing: []string{}, Reserved: []reservedJSON{}, Refused: map[string]int{}, Refusals: []refusalJSON{}, Todos: rep.TodoFields, Conflicts: []conflictJSON{},
 		Written: writtenJSON{rep.Written.Added, rep.Written.Changed, rep.Written.Removed}, BytesRead: rep.BytesRead}
 	for kind, n := range rep.RefusedKinds {
 		j.Refused[string(kind)] = n
@@ -127,8 +129,7 @@ func (c *importCmd) tell(s *session, r *records, from *origin, opt intake.Option
 		return err
 	}
 	j.Seconds = float64(time.Since(began).Milliseconds()) / 1000
-	taken := rep.Added + rep.Summary.Changed + rep.Moved + rep.Updated + rep.Unchanged
-	if taken > 0 {
+	if taken(rep) > 0 {
 		if _, err := r.reg.SetMasters(s.ctx, r.scope, from.root, began); err != nil {
 			return err
 		}
@@ -137,10 +138,13 @@ func (c *importCmd) tell(s *session, r *records, from *origin, opt intake.Option
 		s.note("nothing has changed")
 	}
 	s.note("%d works; %d refused, %d missing, %d reserved from training", j.Works, rep.Refused, rep.States[registry.Missing], rep.States[registry.Reserved])
+	if rep.Unsure > 0 {
+		s.note("%d known files could not be read, or were not listed though they are there: their works stay what they were; 'filigrane refusals' says why; import again", rep.Unsure)
+	}
 	if err := s.emit(j); err != nil {
 		return err
 	}
-	if taken == 0 {
+	if taken(rep) == 0 {
 		return badInput("no usable picture in %s; the refusals say why", from.shown)
 	}
 	return nil
@@ -183,7 +187,7 @@ func (j *importJSON) now(s *session, r *records) error {
 	}
 	for _, w := range works.Items {
 		v := words[w.ID]
-		j.Reserved = append(j.Reserved, reservedJSON{w.Path, string(w.ID), v.Protocol, v.Value, v.Detail})
+		j.Reserved = append(j.Reserved, reservedJSON{w.Path, string(w.ID), v.Protocol, v.Value, v.Detail, v.Path})
 	}
 	slices.SortFunc(j.Reserved, func(a, b reservedJSON) int { return strings.Compare(a.File, b.File) })
 	j.cut("reserved", len(j.Reserved), works.Next != "", "filigrane works list --state reserved, filigrane reservations")

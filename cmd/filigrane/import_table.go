@@ -52,6 +52,36 @@ func tableError(ctx context.Context, what string, err error) error {
 	return badInput("%s: %w", what, err)
 }
 
+// whole refuses a table and rules with a part of the masters: they would replace those of the whole bank, and be applied to
+// that part only.
+func (c *importCmd) whole(from *origin) error {
+	if from.folder == "" {
+		return nil
+	}
+	for _, f := range []struct{ flag, value string }{{"--csv", c.CSV}, {"--jsonl", c.JSONL}, {"--tdmrep", c.TDMRep}, {"--rsl", c.RSL}, {"--site-prefix", c.SitePrefix}} {
+		if f.value != "" {
+			return badInput("%s is for all masters, and %s is a part of them: import %s with it", f.flag, from.shown, from.root)
+		}
+	}
+	return nil
+}
+
+// keepable refuses a table that a worker would not find again, before it takes the place of the one that is kept.
+func (c *importCmd) keepable() error {
+	name := c.CSV + c.JSONL // one of them at most
+	if name == "" {
+		return nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return inputError{err}
+	}
+	if info.Size() > mostTable {
+		return badInput("--detach: the table %s has %d bytes, more than the %d that are kept for a worker; import without --detach", name, info.Size(), int64(mostTable))
+	}
+	return nil
+}
+
 // keepTable keeps a table in the registry for the imports to come.
 func keepTable(s *session, r *records, name string, now time.Time) error {
 	f, err := os.Open(name)

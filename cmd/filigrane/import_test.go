@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
 	"maps"
 	"os"
 	"path/filepath"
@@ -67,7 +71,8 @@ func TestConsents(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"iptc-plus": 1, "tdmrep": 3, "consent": 2}, found); diff != "" {
+	// Two consents, and the row that lifted what the table before had reserved.
+	if diff := cmp.Diff(map[string]int{"iptc-plus": 1, "tdmrep": 3, "consent": 3}, found); diff != "" {
 		t.Errorf("on record: %s", diff)
 	}
 	var whole []string
@@ -214,5 +219,117 @@ func TestImportAfterTakeOver(t *testing.T) {
 	}
 	if rep := imported(t, sh, masters); rep.Unchanged != 2 || rep.Written != (writtenJSON{}) {
 		t.Errorf("again: %+v", rep)
+	}
+}
+
+// TestImportPart: a table or rules given with a part of the masters are refused: those that are kept stay and hold for all.
+func TestImportPart(t *testing.T) {
+	sh, dir := newShell(t), copyPhotos(t, few...)
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "B")
+	files := t.TempDir()
+	csv, rules, less := filepath.Join(files, "t.csv"), filepath.Join(files, "tdmrep.json"), filepath.Join(files, "less.csv")
+	put(t, csv, []byte("file,data_mining\nmountains/picos-trail.jpg,DMI-PROHIBITED\n"))
+	put(t, rules, []byte(`[{"location":"/sky/storm*","tdm-reservation":1}]`))
+	put(t, less, []byte("file,data_mining\nsky/kite.jpg,DMI-ALLOWED\n"))
+	rep := imported(t, sh, dir, "--csv", csv, "--tdmrep", rules)
+	put(t, rules, []byte(`[]`))
+	for _, flag := range [][]string{{"--csv", less}, {"--jsonl", less}, {"--tdmrep", rules}, {"--rsl", rules}, {"--site-prefix", "/p/"}, {"--csv", less, "--detach"}} {
+		if o := sh.must(2, append([]string{"import", filepath.Join(dir, "sky")}, flag...)...); !strings.Contains(o.err, "import "+rep.Root+" with it") {
+			t.Errorf("%q: %s", flag, o.err)
+		}
+	}
+	imported(t, sh, filepath.Join(dir, "sky"))
+	again := imported(t, sh, dir)
+	if diff := cmp.Diff(filesOf(rep.Reserved), filesOf(again.Reserved)); diff != "" || len(rep.Reserved) != 2 || again.Written != (writtenJSON{}) {
+		t.Errorf("%s %+v", diff, again)
+	}
+}
+
+// dots writes so many small pictures, all different.
+func dots(t *testing.T, dir string, n int) {
+	t.Helper()
+	for i := range n {
+		img := image.NewGray(image.Rect(0, 0, 16, 16))
+		for at := range img.Pix {
+			img.Pix[at] = byte(at*i + i)
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(dir, fmt.Sprintf("%03d.png", i)), b.Bytes())
+	}
+}
+
+// TestAcceptMissing: where most files are gone nothing is called missing unless that is meant, by the verb and by a worker.
+func TestAcceptMissing(t *testing.T) {
+	sh, dir := newShell(t), t.TempDir()
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "B")
+	dots(t, dir, 30)
+	imported(t, sh, dir)
+	for i := range 25 {
+		if err := os.Remove(filepath.Join(dir, fmt.Sprintf("%03d.png", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o := sh.must(2, "import", dir); !strings.Contains(o.err, "25 of the 30") || !strings.Contains(o.err, "--accept-missing") {
+		t.Error(o.err)
+	}
+	detached := func(args ...string) jobJSON {
+		left := one[detachedJSON](t, sh.must(0, append([]string{"import", dir, "--detach"}, args...)...).out)
+		sh.must(0, "worker", "--drain", "--quiet")
+		return sh.job(left.Job)
+	}
+	if j := detached(); j.State != "failed" || !strings.Contains(j.Why, "--accept-missing") {
+		t.Errorf("%+v", j)
+	}
+	if gone := parseAll[workJSON](t, sh.must(0, "works", "list", "--state", "missing").out); len(gone) != 0 {
+		t.Errorf("%d works are missing", len(gone))
+	}
+	if j := detached("--accept-missing"); j.State != "finished" {
+		t.Errorf("%+v", j)
+	}
+	if rep := imported(t, sh, dir); len(rep.Missing) != 25 || rep.Works != 5 || rep.Written != (writtenJSON{}) {
+		t.Errorf("%+v", rep)
+	}
+}
+
+// TestDetachedFlags: what a job is given is what the worker acts on.
+func TestDetachedFlags(t *testing.T) {
+	sh, dir := newShell(t), copyPhotos(t, few...)
+	sh.must(0, "init", sh.env["FILIGRANE_WORKSPACE"], "--bank", "B")
+	csv, consent := filepath.Join(t.TempDir(), "t.csv"), filepath.Join(t.TempDir(), "consent.txt")
+	put(t, csv, []byte("file,title\nsky/kite.jpg,Kite\n"))
+	imported(t, sh, dir, "--csv", csv)
+
+	put(t, csv, append([]byte("file,title\n"), bytes.Repeat([]byte(strings.Repeat("x", 1000)+".jpg,"+strings.Repeat("y", 1000)+"\n"), mostTable/2000)...))
+	if o := sh.must(2, "import", dir, "--csv", csv, "--detach"); !strings.Contains(o.err, "without --detach") {
+		t.Error(o.err)
+	}
+	if rep := imported(t, sh, dir); rep.Table == nil || rep.Table.Rows != 1 || rep.Unchanged != 4 {
+		t.Errorf("the table that was kept: %+v", rep)
+	}
+
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	const said = "by: Anna Berg\non: 2026-11-01\ncontract: AB-17" // no newline at its end
+	put(t, consent, []byte(said))
+	left := one[detachedJSON](t, sh.must(0, "import", moved, "--move-root", "--consent", consent, "--detach").out)
+	if err := os.Remove(consent); err != nil { // the worker may be elsewhere
+		t.Fatal(err)
+	}
+	sh.must(0, "worker", "--drain", "--quiet")
+	if j := sh.job(left.Job); j.State != "finished" {
+		t.Fatalf("%+v", j)
+	}
+	if rep := imported(t, sh, moved); rep.Unchanged != 4 || rep.Written != (writtenJSON{}) {
+		t.Errorf("%+v", rep)
+	}
+	evidence := t.TempDir()
+	kept := parseAll[reservationJS](t, sh.must(0, "reservations", "--evidence", evidence).out)
+	if len(kept) != 1 || kept[0].URL != "consent.txt" || string(read(t, kept[0].Evidence)) != said {
+		t.Errorf("%+v", kept)
 	}
 }

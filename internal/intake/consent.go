@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -200,24 +201,115 @@ func (w *writer) liftThese(ctx context.Context, works []registry.Work) error {
 	return err
 }
 
-// withoutCopies leaves out works that may still be reserved by what is said of a copy's name: one that a run over a folder does
-// not meet, as it lies elsewhere.
+// withoutCopies leaves out works that may still be reserved by what is said of a copy's name: one that this run did not meet, as it lies
+// outside its folder, could not be read, or was left out by the listing.
 func (w *writer) withoutCopies(ctx context.Context, works []concepts.WorkID) ([]concepts.WorkID, error) {
-	if w.opt.Folder == "" || len(works) == 0 {
+	if len(works) == 0 {
 		return works, nil
 	}
 	evidence, err := w.reg.ReservationsOf(ctx, w.scope, works)
 	if err != nil {
 		return nil, err
 	}
-	elsewhere := map[concepts.WorkID]bool{}
+	unmet := map[concepts.WorkID]bool{}
 	for _, v := range evidence {
-		if v.Path != "" && !strings.HasPrefix(v.Path, w.opt.Folder) {
-			elsewhere[v.Work] = true
+		if v.Path == "" || unmet[v.Work] {
+			continue
+		}
+		if unmet[v.Work], err = w.hides(ctx, v.Path); err != nil {
+			return nil, err
 		}
 	}
-	return slices.DeleteFunc(works, func(id concepts.WorkID) bool { return elsewhere[id] }), nil
+	return slices.DeleteFunc(works, func(id concepts.WorkID) bool { return unmet[id] }), nil
 }
+
+// hides tells whether a name may still be a copy's although this run did not see it as one.
+func (w *writer) hides(ctx context.Context, name string) (bool, error) {
+	if !strings.HasPrefix(name, w.opt.Folder) || w.unread.has(name) {
+		return true, nil
+	}
+	if w.refused.has(name) { // it was met, and what is said of it counted, if it is a copy
+		return false, nil
+	}
+	rows, err := w.reg.ObjectsAt(ctx, w.scope, []string{name})
+	if err != nil || len(rows) > 0 && !rows[0].Missing { // it has become a work, whose own word counts
+		return false, err
+	}
+	_, there, err := w.index.stat(ctx, name)
+	return there || err != nil, ctx.Err() // what cannot be looked at may be there
+}
+
+// reserves tells whether a work is reserved, by who reserves it and its name.
+func (w *writer) reserves(by registry.Reserver, name string) bool {
+	return by == registry.ByTable || by == registry.ByFile && !w.consents.cover(name)
+}
+
+// by says who reserves a work of the batch, or the work that a copy is of: what its file, the site and the table say now, or what
+// an earlier table said.
+func (b *batch) by(t *taken) registry.Reserver {
+	if b.held[t] {
+		return registry.ByTable
+	}
+	return t.by
+}
+
+// tableSays gives the word of the table on training, nil if it has none.
+func tableSays(rec *ingest.Record) *ingest.Reservation {
+	for i, v := range rec.Reservations {
+		if v.From == ingest.FromTable {
+			return &rec.Reservations[i]
+		}
+	}
+	return nil
+}
+
+// hold finds the works, and the copies of works, that an earlier table reserved, and that no row has freed since: by the row
+// under the name they had, or, where there is none, by the evidence. That may be of a word that was lifted: then that is
+// to be said again. A row that frees a work now is kept as evidence too.
+func (b *batch) hold(ctx context.Context, was map[string]registry.Object) error {
+	b.held = map[*taken]bool{}
+	ask := map[concepts.WorkID][]*taken{}
+	for _, t := range b.batch {
+		if t.Record == nil {
+			if t.copyOf != "" && !t.tabled {
+				ask[t.copyOf] = append(ask[t.copyOf], t)
+			}
+			continue
+		}
+		before, known := was[t.Name]
+		if !known || before.Work != t.Record.ID {
+			before, known = was[t.Was]
+		}
+		says := tableSays(t.Record)
+		_, there := b.states[t.Record.ID]
+		switch {
+		case says == nil && known:
+			b.held[t] = before.Reserved == registry.ByTable
+		case says == nil && there:
+			ask[t.Record.ID] = append(ask[t.Record.ID], t)
+		case says != nil && known && before.Reserved == registry.ByTable && t.by == registry.ByNobody:
+			b.evidence = append(b.evidence, evidence(t.Record.ID, says, true))
+		}
+	}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(ask)), registry.MostPerPage) {
+		found, err := b.reg.ReservationsOf(ctx, b.scope, chunk)
+		if err != nil {
+			return err
+		}
+		for _, v := range found {
+			if v.Protocol == ProtocolConsent || v.URL != tableSource || !strings.HasPrefix(v.Detail, tableSource+" line ") {
+				continue
+			}
+			for _, t := range ask[v.Work] {
+				b.held[t] = b.held[t] || t.Record != nil || v.Path == t.Name
+			}
+		}
+	}
+	return nil
+}
+
+// tableSource is what ingest calls the bank's table in its findings.
+const tableSource = "table"
 
 // reserver says who reserves training on a work: the table, if it does; nobody, if the table allows it; else the file or
 // the site, if they do. lifted is the word of the table that lifted theirs, nil if none did.

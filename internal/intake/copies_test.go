@@ -54,13 +54,15 @@ func TestCopies(t *testing.T) {
 				b.table += "a.jpg,DMI-ALLOWED\n" // said of the holder, and read again for it
 				expect("its holder allowed", "active b.jpg", "reserved a.jpg")
 				b.table = header
-				expect("the row gone", "active a.jpg", "active b.jpg")
+				expect("the row gone", "active b.jpg", "reserved a.jpg") // which lifts nothing
+				b.table = header + "z/a-copy.jpg,DMI-ALLOWED\n"
+				expect("the copy's row frees it", "active a.jpg", "active b.jpg")
+				b.table = header + "z/a-copy.jpg,DMI-UNSPECIFIED\n"
 				site := get[*optout.Site](t)(optout.ParseTDMRep([]byte(`[{"location":"/z/","tdm-reservation":1}]`), "tdmrep.json"))
 				b.opt.Ingest.Sites = []*optout.Site{site}
 				expect("reserved by the site", "reserved a.jpg", "reserved b.jpg")
 				b.table = header + "z/a-copy.jpg,DMI-ALLOWED\n"
 				expect("the copy allowed", "active a.jpg", "reserved b.jpg")
-				b.table = header
 				b.opt.Consent = get[*Consent](t)(ParseConsent([]byte("by: Anna; on: 2026-11-01; contract: C"), "z/", "x", noon))
 				expect("by consent", "active a.jpg", "active b.jpg")
 			})
@@ -68,7 +70,8 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// TestCopyElsewhere: a run over a folder does not lift what is said of a copy's name outside it; one over everything does.
+// TestCopyElsewhere: a run over a folder does not lift what is said of a copy's name outside it, whatever the table says of that by
+// now; one over everything does.
 func TestCopyElsewhere(t *testing.T) {
 	b := newBank(t, places[0].place(t))
 	b.put("in/a.jpg", picture(1))
@@ -77,14 +80,37 @@ func TestCopyElsewhere(t *testing.T) {
 	b.run()
 	for i, folder := range []string{"in/", ""} {
 		b.opt.Folder = folder
-		b.table = fmt.Sprintf("file,title,data_mining\nin/a.jpg,T%d,\n", i) // read again
+		b.table = fmt.Sprintf("file,title,data_mining\nin/a.jpg,T%d,\nz/copy.jpg,,DMI-ALLOWED\n", i) // read again
 		b.run()
 		same(t, "works after a run over "+folder, b.works(), []string{[]string{"reserved in/a.jpg", "active in/a.jpg"}[i]})
 	}
 }
 
+// TestCopyUnmet: a copy that cannot be read, or that the listing leaves out, lifts nothing; one that is gone does.
+func TestCopyUnmet(t *testing.T) {
+	b := newBank(t, places[0].place(t))
+	b.put("a.jpg", picture(1))
+	b.put("b.jpg", picture(2))
+	b.put("z/copy.jpg", picture(1))
+	site := get[*optout.Site](t)(optout.ParseTDMRep([]byte(`[{"location":"/z/","tdm-reservation":1}]`), "tdmrep.json"))
+	b.opt.Ingest.Sites = []*optout.Site{site}
+	b.run()
+	for _, c := range []struct {
+		what string
+		how  failing
+		want string
+	}{{"unread", failing{unread: "z/copy.jpg"}, "reserved a.jpg"}, {"unlisted", failing{unlisted: "z/copy.jpg"}, "reserved a.jpg"}, {"locked", failing{locked: "z/"}, "reserved a.jpg"}, {"there", failing{}, "reserved a.jpg"}} {
+		b.failing(c.how)
+		b.run()
+		same(t, c.what, b.works(), []string{"active b.jpg", c.want})
+	}
+	b.remove("z/copy.jpg")
+	b.run()
+	same(t, "gone", b.works(), []string{"active a.jpg", "active b.jpg"})
+}
+
 // TestRowGoesBad: a work the table reserves stays so when its row cannot be read any more, or is doubled, and nothing is written
-// again; it is free when a table that can be read says nothing of it.
+// again; it is free when a row that can be read frees it.
 func TestRowGoesBad(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bank) {
 		b.put("a.jpg", picture(1))
@@ -97,7 +123,8 @@ func TestRowGoesBad(t *testing.T) {
 			{"a.jpg,Anna,DMI\x01\n", "reserved a.jpg"},
 			{"\"a.jp\"g\",Anna,DMI-PROHIBITED\n", "reserved a.jpg"}, // which file is not known
 			{"a.jpg\x01,Anna,DMI-PROHIBITED\n", "reserved a.jpg"},
-			{"", "active a.jpg"},
+			{"", "reserved a.jpg"},
+			{"a.jpg,Anna,DMI-UNSPECIFIED\n", "active a.jpg"},
 			{"a.jpg\x01,Anna,DMI-PROHIBITED\n", "active a.jpg"}, // reserves nothing that was not
 			{"a.jpg,Anna\x01,DMI-PROHIBITED\n", "reserved a.jpg"},
 			{"a.jpg,Anna,DMI-ALLOWED\n", "active a.jpg"},

@@ -21,6 +21,7 @@ import (
 	"github.com/filigrane/filigrane/internal/ingest/table"
 	"github.com/filigrane/filigrane/internal/registry"
 	"github.com/filigrane/filigrane/internal/registry/pgtest"
+	"github.com/filigrane/filigrane/internal/store"
 	"github.com/filigrane/filigrane/internal/store/dir"
 )
 
@@ -74,6 +75,8 @@ type bank struct {
 	reg    *registry.Registry
 	table  string // CSV, "" for none
 	opt    Options
+	// through, if not nil, stands between the folder and the import.
+	through func(*dir.Bucket) store.Bucket
 }
 
 func newBank(t testing.TB, place string) *bank {
@@ -131,6 +134,9 @@ func (b *bank) try(ctx context.Context) (Report, error) {
 		}
 		defer tab.Close()
 		opt.Ingest.Table = tab
+	}
+	if b.through != nil {
+		return Run(ctx, b.through(bucket), b.reg, ours, opt)
 	}
 	return Run(ctx, bucket, b.reg, ours, opt)
 }

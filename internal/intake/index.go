@@ -19,6 +19,7 @@ type index struct {
 	scope  registry.Scope
 	folder string
 	stat   func(ctx context.Context, name string) (ingest.Object, bool, error)
+	missed names         // what the listing lacked so far; nobody moved to yet, as far as the registry has it
 	took   time.Duration // of look-ups by the emitting goroutine
 
 	// What the batch says: the bytes of names, nil for names that are gone or hold no work; and who has bytes.
@@ -146,7 +147,7 @@ func (x *index) ByHash(ctx context.Context, sha256 string) (ingest.Seen, bool, e
 }
 
 // Claim implements ingest.Claims. The first of a batch that asks for bytes has them, but for an object that the registry knows
-// to have them: of that one ByHash has told, and the run has looked whether it still has.
+// to have them: of that one ByHash has told, and the run has looked whether it still has. What the listing lacks claims nothing.
 func (x *index) Claim(ctx context.Context, sum [32]byte, name string) (string, error) {
 	if holder, held := x.holds[sum]; held {
 		return holder, nil
@@ -157,7 +158,7 @@ func (x *index) Claim(ctx context.Context, sum [32]byte, name string) (string, e
 	}
 	defer func() { x.passed = false }()
 	for _, o := range rows {
-		if o.Name != name && (!x.passed || o.Name != x.given) {
+		if o.Name != name && (!x.passed || o.Name != x.given) && !x.missed.has(o.Name) {
 			return o.Name, nil
 		}
 	}

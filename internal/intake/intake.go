@@ -6,8 +6,10 @@
 //
 // Durable: an object that [Options.Progress] has counted as written is in the registry and stays there.
 //
-// May run twice: a run over what has not changed reads nothing but the listing and writes nothing ([Report.WroteNothing]). A run that was killed, at any moment, left some of its transactions; the next one goes on behind them and ends
-// in the same registry as an undisturbed one, times aside. What it was refused is dropped again once it is a work, or gone.
+// May run twice: a run over what has not changed reads nothing but the listing, and what was refused, and writes nothing
+// ([Report.WroteNothing]). A run that was killed, at any moment, left some of its transactions; the next one goes on behind
+// them and ends in the same registry as an undisturbed one, times aside. What it was refused is dropped again once it is a
+// work, or gone.
 //
 // Works and objects: a work is its bytes, an object is a name that has them. Of several names with the same bytes the first
 // holds the work and the others are refused. A work no object has any more is Missing; it is Active again, or Reserved, when
@@ -16,19 +18,26 @@
 // Reservations: a work whose file, or a rule about whose site, forbids training or asks for a person is Reserved, with the
 // evidence kept. Two things lift it, and both are kept as evidence (protocol "consent"): the column data_mining of the
 // bank's table, where it allows training of that very work; and a [Consent] that the bank records for all works or
-// those below a folder. What the bank's table reserves no general consent lifts. What the table or the site says of a name that
-// is refused as a duplicate reserves the work as well; it is kept under the work with that name as its Path. A
-// reserved work becomes Active at the end of a run that was not cut off, and if a name outside [Options.Folder] ever reserved it, of
-// a run over everything.
+// those below a folder. What the bank's table reserves no general consent lifts: only a row about that work with
+// another word in data_mining. A row that is left out or cannot be read, a new name, a copy that takes the work over lift nothing.
+// What the table or the site says of a name that is refused as a duplicate reserves the work as well, as long as that name
+// is there; it is kept under the work with that name as its Path. A reserved work becomes Active at the end of a run that was not
+// cut off, and if a name outside [Options.Folder], or one that was not read or listed, ever reserved it, of a run that meets that name,
+// or finds it gone.
 //
-// Nothing found: a listing without a single object ends the run with [ErrNothing] before anything is called missing, since a
-// disk that is not mounted looks like that.
+// Failing stores: an object that cannot be read, or looked at, says nothing about its work, which stays what it was; it is
+// refused, and read again by the next run. What table and site say of it reserves the work nevertheless.
+//
+// Missing: an object that the listing lacks is asked for by name, at the end of the run, before its work is called Missing. A listing
+// without a single object ends the run with [ErrNothing], since a disk that is not mounted looks like that. One that
+// lacks more than a tenth of the works known below [Options.Folder], and more than 20, ends it with [ErrManyMissing]
+// unless [Options.AcceptMissing] is set. Nothing is called missing then; all else that was written stands.
 //
 // Concurrency: one run of a tenant at a time. Two do no harm to each other's rows, but which of two names with the
 // same bytes holds the work is then a matter of chance.
 //
-// Memory: what [ingest.Options] bound, a batch of at most [batchBytes], some 20 bytes for each object that is refused or missing, and 50 for each work that
-// what is said of a copy reserves. It does not
+// Memory: what [ingest.Options] bound, a batch of at most [batchBytes], at most [mostMissed] of names that are missing, some
+// 20 bytes for each object that is refused or missing, and 50 for each work that what is said of a copy reserves. It does not
 // grow with the number of works: names and hashes are looked up in the registry.
 //
 // Trust: all that ingest says of objects. Texts the registry cannot keep are shortened, and listed among the things to do.
@@ -50,6 +59,9 @@ import (
 // ErrNothing is wrapped when the listing holds no object at all.
 var ErrNothing = errors.New("intake: nothing there")
 
+// ErrManyMissing is wrapped when so many known works are gone that it looks like a place that is not whole.
+var ErrManyMissing = errors.New("intake: many works are missing")
+
 // Options says what to take in.
 type Options struct {
 	// Ingest says how to read. Known, Stat, Claims and Inspect are this package's to set; Now dates everything. Objects are
@@ -67,8 +79,12 @@ type Options struct {
 	Progress func(Report)
 	// Batch is how many objects a transaction takes, 0: 1,000, which is the most.
 	Batch int
+	// AcceptMissing means it: any number of known works may be gone.
+	AcceptMissing bool
 	// MostListed bounds each list of a Report, 0: 1,000.
 	MostListed int
+
+	mostMissed int // tests set it; 0: mostMissed
 }
 
 // Bounds of a batch. It is written when it has as many objects as Options.Batch, or holds so many bytes, or is so old.
@@ -90,7 +106,10 @@ type Report struct {
 	TodoFields map[string]int
 	Conflicts  []Conflict // of works read in this run; Summary.Conflicts counts them
 	// WithoutRow counts works about which the table, if there is one, says nothing; read or not.
-	WithoutRow      int
+	WithoutRow int
+	// Unsure counts known objects of which the store told nothing: they could not be read or looked at, or the listing left
+	// them out and they are there. They are among the refusals, and their works stay what they were.
+	Unsure          int
 	NamesWithoutRow []string
 	// Written is what the registry changed by; all zero but Unchanged where nothing did.
 	Written registry.Changes
@@ -143,6 +162,9 @@ func Run(ctx context.Context, b store.Bucket, reg *registry.Registry, scope regi
 		return w.reportOf(sum), err
 	}
 	if err = w.flush(ctx); err == nil {
+		err = w.settleMissed(ctx)
+	}
+	if err == nil {
 		err = w.finish(ctx)
 	}
 	return w.reportOf(sum), err

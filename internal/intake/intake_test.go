@@ -339,7 +339,7 @@ func mutate(t *testing.T, rng *rand.Rand, b *bank) {
 		}
 	}
 	b.put("z.jpg", picture(1000)) // never nothing
-	word := func() string { return []string{"", "DMI-ALLOWED", "DMI-PROHIBITED", "DMI\x01"}[rng.IntN(4)] }
+	word := func() string { return []string{"", "", "DMI-ALLOWED", "DMI-PROHIBITED", "DMI\x01"}[rng.IntN(5)] }
 	b.table = fmt.Sprintf("file,title,isni,rights_holder,data_mining\na/1.jpg,T%d,,,%s\nb/2.jpg,x,000000012281955X,Anna,%s\nc/3.jpg,y,,Owner %d,%s\n", rng.IntN(3), word(), word(), rng.IntN(3), word())
 	if rng.IntN(2) == 0 { // rows that several files may take
 		b.table = strings.NewReplacer("file,", "id,", "a/1.jpg", "1", "b/2.jpg", "2", "c/3.jpg", "3").Replace(b.table)

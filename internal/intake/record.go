@@ -72,7 +72,9 @@ type taken struct {
 	work         registry.Work
 	by           registry.Reserver
 	reservations []registry.Reservation
-	bytes        int // about what it holds
+	tabled       bool // the table has a word on training for this copy's name
+	unread       bool // a known object of which the store told nothing: see saysNothing
+	bytes        int  // about what it holds
 }
 
 // prepare makes rows of a record. What had to be shortened is added to the record's things to do.
@@ -127,10 +129,10 @@ func (w *writer) prepareCopy(r ingest.Result) *taken {
 	t.reserve(&said, r.Name)
 	t.Copy = nil // only what counts is held until the batch is written
 	t.bytes = 500 + len(r.Name) + 2*t.evidenceBytes()
-	if !w.closes(t) {
+	t.tabled = tableSays(&said) != nil
+	if !w.reserves(t.by, t.Name) {
 		return t
 	}
-	w.closed[t.sum] = true
 	for _, v := range said.Reservations {
 		if closes(v.Effect) {
 			refusal := *r.Refusal

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/filigrane/filigrane/concepts"
 	"github.com/filigrane/filigrane/internal/ingest"
+	"github.com/filigrane/filigrane/internal/ingest/table"
 	"github.com/filigrane/filigrane/internal/registry"
 )
 
@@ -21,7 +23,9 @@ type writer struct {
 	index    *index
 	consents consents
 	refused  names
-	missed   names             // those that came as missing: one may have moved
+	unread   names // of no known object: a copy may be among them
+	known    int   // known names that were met or missed
+	missed   missed
 	closed   map[[32]byte]bool // bytes of which a copy's name is reserved, in spite of all consents
 	begun    bool              // Options.First was called
 	report   Report
@@ -32,8 +36,9 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, reg *registry.Registry, scope registry.Scope, source *source, opt Options) (*writer, error) {
-	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), missed: newNames(), closed: map[[32]byte]bool{}, since: time.Now()}
-	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
+	w := &writer{reg: reg, scope: scope, opt: opt, now: opt.Ingest.Now, refused: newNames(), unread: newNames(), closed: map[[32]byte]bool{}, since: time.Now()}
+	w.missed = missed{all: newNames(), most: cmp.Or(opt.mostMissed, mostMissed)}
+	w.index = &index{reg: reg, scope: scope, folder: opt.Folder, stat: source.stat, missed: w.missed.all, names: map[string]*[32]byte{}, holds: map[[32]byte]string{}, ahead: map[[32]byte]answer{}}
 	w.report.RefusedKinds, w.report.TodoFields = map[ingest.Kind]int{}, map[string]int{}
 	return w, w.loadConsents(ctx)
 }
@@ -47,6 +52,9 @@ const KindNotKept ingest.Kind = "not_kept"
 
 // take adds what became of an object, and writes the batch when it is full or old.
 func (w *writer) take(ctx context.Context, r ingest.Result) error {
+	if r.Known {
+		w.known++
+	}
 	if w.opt.Ingest.Table != nil && r.Line == 0 && (r.Record != nil || r.Status == ingest.Unchanged) {
 		if w.report.WithoutRow++; len(w.report.NamesWithoutRow) < w.opt.MostListed {
 			w.report.NamesWithoutRow = append(w.report.NamesWithoutRow, r.Name)
@@ -56,9 +64,18 @@ func (w *writer) take(ctx context.Context, r ingest.Result) error {
 		w.report.Unchanged++ // shown by Progress
 		return w.flushIfDue(ctx)
 	}
+	if r.Status == ingest.Missing {
+		w.missed.add(r.Name)
+		return w.flushIfDue(ctx)
+	}
 	t := &taken{Result: r, bytes: 500 + len(r.Name)}
-	if r.Copy != nil {
+	switch {
+	case r.Copy != nil:
 		t = w.prepareCopy(r)
+	case r.Record == nil && saysNothing(r.Refusal) && r.Known:
+		t.unread = true
+	case r.Record == nil && saysNothing(r.Refusal):
+		w.unread.add(r.Name)
 	}
 	if r.Record != nil {
 		t = prepare(r, sumOf(r.Record.SHA256))
@@ -68,7 +85,7 @@ func (w *writer) take(ctx context.Context, r ingest.Result) error {
 	}
 	if t.Record != nil {
 		w.index.note(r.Name, &t.sum)
-	} else if r.Known {
+	} else if r.Known && !t.unread {
 		w.index.note(r.Name, nil)
 	}
 	if r.Was != "" {
@@ -120,6 +137,7 @@ func (w *writer) flush(ctx context.Context) error {
 func (w *writer) count(b *batch) {
 	w.report.Written.Add(b.changes)
 	w.report.Reserved += b.reserved
+	w.report.Unsure += b.unsure
 	for field, n := range b.todoFields {
 		w.report.TodoFields[field] += n
 		w.report.Todos += n
@@ -140,12 +158,6 @@ func (w *writer) count(b *batch) {
 			w.report.Refused++
 		default:
 			*w.report.counter(t.Status)++
-		}
-		if t.Status == ingest.Missing {
-			w.missed.add(t.Name)
-		}
-		if t.Was != "" && w.missed.has(t.Was) {
-			w.report.Missing-- // it has moved, as turns out now
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.refusals)) {
@@ -187,6 +199,10 @@ type batch struct {
 	states     map[concepts.WorkID]registry.WorkState // before
 	works      []*taken                               // those with a work
 	copied     map[concepts.WorkID]bool               // works of which a copy's name is reserved
+	held       map[*taken]bool                        // works, and copies, of which an earlier table said so
+	kept       []registry.Object                      // rows of objects that were not read
+	evidence   []registry.Reservation                 // beside that of taken
+	unsure     int
 	refusals   map[string]registry.Refusal
 	reserved   int
 	todoFields map[string]int
@@ -210,27 +226,32 @@ func (b *batch) add(c registry.Changes, err error) error {
 
 // sort decides what the batch comes to: which works there are, which rows change, which works lose their object.
 func (b *batch) sort(ctx context.Context) error {
-	var knownNames []string
+	var names []string
 	var ids []concepts.WorkID
 	for _, t := range b.batch {
 		if t.Known {
-			knownNames = append(knownNames, t.Name)
+			names = append(names, t.Name)
+		}
+		if t.Was != "" {
+			names = append(names, t.Was)
 		}
 		if t.Record != nil {
 			ids = append(ids, t.Record.ID)
 		}
-		if len(t.reservations) > 0 && t.Record == nil {
+		if t.copyOf != "" {
 			ids = append(ids, t.copyOf)
 		}
 	}
-	before, err := b.reg.ObjectsAt(ctx, b.scope, knownNames)
-	if err != nil {
-		return err
-	}
 	was := map[string]registry.Object{}
-	for _, o := range before {
-		was[o.Name] = o
-		ids = append(ids, o.Work)
+	for chunk := range slices.Chunk(names, registry.MostPerPage) {
+		before, err := b.reg.ObjectsAt(ctx, b.scope, chunk)
+		if err != nil {
+			return err
+		}
+		for _, o := range before {
+			was[o.Name] = o
+			ids = append(ids, o.Work)
+		}
 	}
 	b.states = map[concepts.WorkID]registry.WorkState{}
 	for chunk := range slices.Chunk(ids, registry.MostPerPage) {
@@ -244,8 +265,17 @@ func (b *batch) sort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.hold(ctx, was); err != nil {
+		return err
+	}
 	b.released, b.todoFields = map[concepts.WorkID][32]byte{}, map[string]int{}
 	for _, t := range b.batch {
+		if before, known := was[t.Name]; t.unread && known {
+			if err := b.keep(t, before); err != nil {
+				return err
+			}
+			continue
+		}
 		b.place(t, was, twins)
 	}
 	return nil
@@ -296,6 +326,7 @@ func (b *batch) place(t *taken, was map[string]registry.Object, collides map[*ta
 	if isWork {
 		b.works = append(b.works, t)
 		row := t.object
+		row.Reserved = b.by(t)
 		b.rows[t.Name] = &row
 	} else if row, met := b.rows[t.Name]; known && (!met || row != nil) { // not if it has moved
 		before.Missing = true
@@ -308,8 +339,17 @@ func (b *batch) place(t *taken, was map[string]registry.Object, collides map[*ta
 		b.rows[t.Was] = nil
 	}
 	if refusal != nil && !isWork {
-		b.refusals[t.Name] = registry.Refusal{Name: t.Name, Kind: string(refusal.Kind), Detail: cut(clean(refusal.Detail), mostText), At: b.now}
+		if b.held[t] {
+			held := *refusal
+			held.Detail += "; an earlier table reserved the work under this name: write DMI-ALLOWED there to lift it"
+			refusal = &held
+		}
+		b.refuse(refusal)
 	}
+}
+
+func (b *batch) refuse(f *ingest.Refusal) {
+	b.refusals[f.Name] = registry.Refusal{Name: f.Name, Kind: string(f.Kind), Detail: cut(clean(f.Detail), mostText), At: b.now}
 }
 
 func (b *batch) release(o registry.Object) { b.released[o.Work] = sumOf(o.SHA256) }
@@ -358,7 +398,10 @@ func (b *batch) putOwners(ctx context.Context) error {
 		if rec.Settled {
 			shares[rec.ID], more = people.shares(rec.Parties)
 		}
-		lifted := t.by == registry.ByNobody || t.by == registry.ByFile && b.consents.cover(t.Name)
+		if b.held[t] {
+			more = append(more, ingest.Todo{Field: table.FieldDataMining, Detail: "reserved by an earlier table; write DMI-ALLOWED to lift it"})
+		}
+		lifted := !b.reserves(b.by(t), t.Name)
 		todo := todos(rec, more, lifted && closes(rec.Training()))
 		for _, d := range todo {
 			b.todoFields[d.Field]++
@@ -375,7 +418,7 @@ func (b *batch) putOwners(ctx context.Context) error {
 }
 
 func (b *batch) putReservations(ctx context.Context) error {
-	var list []registry.Reservation
+	list := b.evidence
 	for _, t := range b.works {
 		list = append(list, t.reservations...)
 	}
@@ -387,7 +430,7 @@ func (b *batch) putCopies(ctx context.Context) error {
 	b.copied = map[concepts.WorkID]bool{}
 	var ids []concepts.WorkID
 	for _, t := range b.batch {
-		if t.Record == nil && len(t.reservations) > 0 {
+		if b.speaks(t) {
 			ids = append(ids, t.copyOf)
 		}
 	}
@@ -404,15 +447,20 @@ func (b *batch) putCopies(ctx context.Context) error {
 	}
 	var list []registry.Reservation
 	for _, t := range b.batch {
-		if t.Record != nil || len(t.reservations) == 0 || sums[t.copyOf] == "" || sumOf(sums[t.copyOf]) != t.sum {
+		if !b.speaks(t) || sums[t.copyOf] == "" || sumOf(sums[t.copyOf]) != t.sum {
 			continue // the work is not kept, or another has its ID
 		}
 		list = append(list, t.reservations...)
-		if b.closes(t) {
-			b.copied[t.copyOf] = true
+		if b.reserves(b.by(t), t.Name) {
+			b.copied[t.copyOf], b.closed[t.sum] = true, true
 		}
 	}
 	return b.add(b.reg.PutReservations(ctx, b.scope, list))
+}
+
+// speaks tells whether something is, or was, said of a copy's name.
+func (b *batch) speaks(t *taken) bool {
+	return t.copyOf != "" && (len(t.reservations) > 0 || b.held[t])
 }
 
 func (b *batch) putRefusals(ctx context.Context) error {
@@ -423,14 +471,15 @@ func (b *batch) putRefusals(ctx context.Context) error {
 	return b.add(b.reg.PutRefusals(ctx, b.scope, list))
 }
 
-// setStates makes the batch's works Active or Reserved, and Missing those no object has any more. A work that was Reserved stays
-// so here: what is said of another name of its bytes may be why, and only a whole run has seen them all ([writer.lift]).
+// setStates makes the batch's works Active or Reserved, Reserved those that were not read and are forbidden from outside, and
+// Missing those no object has any more. A work that was Reserved stays so here: what is said of another name of its bytes may be
+// why, and only a whole run has seen them all ([writer.lift]).
 func (b *batch) setStates(ctx context.Context) error {
 	next := map[concepts.WorkID]registry.WorkState{}
 	for _, t := range b.works {
 		delete(b.released, t.Record.ID)
 		state := registry.Active
-		if b.closes(t) {
+		if b.reserves(b.by(t), t.Name) {
 			b.reserved++
 			state = registry.Reserved
 		} else if b.closed[t.sum] || b.states[t.Record.ID] == registry.Reserved {
@@ -446,6 +495,11 @@ func (b *batch) setStates(ctx context.Context) error {
 		if state == registry.Active {
 			b.reserved++
 			next[id] = registry.Reserved
+		}
+	}
+	for _, o := range b.kept {
+		if !o.Missing && b.reserves(o.Reserved, o.Name) {
+			next[o.Work] = registry.Reserved
 		}
 	}
 	if err := b.findMissing(ctx, next); err != nil {
@@ -472,11 +526,6 @@ func (b *batch) setStates(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// closes tells whether what was said of an object, a copy's name too, reserves it in spite of all consents.
-func (w *writer) closes(t *taken) bool {
-	return t.by == registry.ByTable || t.by == registry.ByFile && !w.consents.cover(t.Name)
 }
 
 // findMissing says of the works that lost their object, and got no other, whether an object has their bytes still.

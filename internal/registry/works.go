@@ -164,8 +164,8 @@ func (r *Registry) PutWorks(ctx context.Context, s Scope, works []Work, now time
 	return c, err
 }
 
-// SetWorkState sets the state of works. Those that are not there make it fail with ErrNotFound, all of it; at most
-// MostPerPage at once.
+// SetWorkState sets the state of works. A recalled one stays recalled and counts as unchanged, also if the recall came
+// after the caller looked. Those that are not there make it fail with ErrNotFound, all of it; at most MostPerPage at once.
 func (r *Registry) SetWorkState(ctx context.Context, s Scope, ids []concepts.WorkID, state WorkState, now time.Time) (c Changes, err error) {
 	if state < 0 || int(state) >= len(workStates) || state == Recalled {
 		return c, fmt.Errorf("registry: %v cannot be set: choose active, missing or reserved; Recall recalls", state)
@@ -178,6 +178,9 @@ func (r *Registry) SetWorkState(ctx context.Context, s Scope, ids []concepts.Wor
 }
 
 var workStatesOf = lookup("states of works", "SELECT id, state FROM works WHERE tenant = $1 AND "+in("id", 2), int64(1), "w000100", "w000200", "w000300")
+
+// updateState leaves alone what was recalled since the states were read: on PostgreSQL another transaction may have done so.
+var updateState = fmt.Sprintf("UPDATE works SET state = $1, changed = $2 WHERE tenant = $3 AND id = $4 AND state <> %d", int(Recalled))
 
 func (t *tx) setStates(ctx context.Context, tenant int64, ids []concepts.WorkID, state WorkState, now time.Time) (c Changes, err error) {
 	keys, err := keysOf("works", ids)
@@ -201,7 +204,7 @@ func (t *tx) setStates(ctx context.Context, tenant int64, ids []concepts.WorkID,
 		switch {
 		case !there:
 			return Changes{}, fmt.Errorf("%w: work %.130q", ErrNotFound, string(id))
-		case before == state:
+		case before == state || before == Recalled:
 			c.Unchanged++
 		default:
 			c.Changed++
@@ -209,7 +212,7 @@ func (t *tx) setStates(ctx context.Context, tenant int64, ids []concepts.WorkID,
 			args = append(args, []any{int64(state), micros(now), tenant, string(id)})
 		}
 	}
-	return c, t.execMany(ctx, "UPDATE works SET state = $1, changed = $2 WHERE tenant = $3 AND id = $4", args)
+	return c, t.execMany(ctx, updateState, args)
 }
 
 const workColumns = "n, added, changed, bytes, width, height, state, sha256, id, path, format, iscc, title, creator, keywords, rights_holder, metadata"
